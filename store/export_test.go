@@ -1,0 +1,33 @@
+package store
+
+import (
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/siaga112/siaga112/call"
+)
+
+// WithUpdate replaces how a transaction is committed.
+func (o Options) WithUpdate(f func(*bolt.DB, func(*bolt.Tx) error) error) Options {
+	o.update = f
+	return o
+}
+
+// WithFree replaces how free space is measured.
+func (o Options) WithFree(f func(dir string) (uint64, error)) Options {
+	o.free = f
+	return o
+}
+
+// CheckBody is what Verify does with the only piece of a subject, but for the hashes and what is stored beside it.
+func CheckBody(body []byte) (call.ID, []Bad) {
+	p, err := readRec(0, recValue(call.Sealed{Body: body}))
+	if err != nil {
+		return "", []Bad{{What: err.Error()}}
+	}
+	r := &subjectRows{id: p.Of, pieces: []call.Sealed{p}}
+	if record, _, err := call.ParseBody(body); err == nil {
+		r.todo = []byte(todoText(record))
+	}
+	r.check()
+	return r.id, r.bad
+}
