@@ -1,0 +1,273 @@
+package queue
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/siaga112/siaga112/call"
+)
+
+// liveCall is a call from Arrived to Ended.
+type liveCall struct {
+	id call.ID
+
+	// Written by apply.
+	n        uint32 // of the last entry
+	arrived  time.Time
+	caller   call.Caller
+	reject   int
+	test     bool
+	p        float64
+	delay    time.Duration
+	queued   bool
+	since    time.Time // its place
+	passed   uint8
+	lastLeg  call.Leg     // the highest number given so far
+	lastTo   call.TakerID // whom it was offered to last
+	legs     []leg        // takers' legs that have not left, by number
+	holder   call.Leg     // the one that has the caller; 0: nobody
+	human    bool         // a taker has answered, now or before
+	done     bool         // the taker who had the caller has hung up
+	answered bool         // our 200 to the caller
+	left     bool         // the caller's leg
+	leftBy   string
+	restored bool // found unfinished at a start, with the caller's leg still there
+	heard    int
+
+	// Written by Step.
+	list    list      // the waiting list that it stands in
+	cold    bool      // of an earlier run, and not Restored yet: offered to nobody
+	stopped bool      // the stop found it alive
+	dropped time.Time // when the caller's leg was dropped; zero: it was not
+	code    int       // with what
+}
+
+// leg is a taker's leg.
+type leg struct {
+	// Written by apply.
+	n        call.Leg
+	to       call.Party
+	at       time.Time // Offered
+	rang     bool
+	answered time.Time // zero: not
+	// Written by Step.
+	dropped time.Time // zero: it was not
+	code    int
+}
+
+// taker is a call taker, with a shift or between two.
+type taker struct {
+	id call.TakerID
+
+	// Written by apply.
+	department string
+	shift      call.ID // "": off
+	n          uint32  // of the shift's last entry
+	state      call.TakerState
+	since      time.Time   // of the state: idle since
+	until      time.Time   // of wrap-up
+	wasPaused  bool        // when the last shift ended
+	cool       time.Time   // offered nothing before this
+	on         []*liveCall // the calls of the live legs; one at most, but for a while in a restart
+
+	// Written by Step.
+	up    bool
+	party call.Party // as the phone's registration says
+	grace time.Time  // of a restart: when a phone that was not heard of ends the shift
+}
+
+// Apply writes one journaled entry into the state, as a restart does for every entry of what was live, subject by subject
+// in the order of N and before the first Step. It is total: entries in any order never do worse than be ignored. A call
+// that came in this way is offered to nobody until the fact Restored has said what becomes of it, and a taker not until
+// the phone is heard of.
+func (d *Desk) Apply(e call.Entry) {
+	d.apply(e)
+	if c := d.calls[e.Of]; c != nil {
+		c.cold = true
+		d.relist(c)
+	}
+}
+
+// apply is Apply for the Step that has decided the entry.
+func (d *Desk) apply(e call.Entry) {
+	if e.N == 0 { // an amendment: nothing here follows from it
+		return
+	}
+	switch ev := e.Event.(type) {
+	case call.TakerChanged:
+		d.applyTaker(e, ev)
+	case call.Arrived:
+		d.applyArrived(e, ev)
+	case call.Scored, call.Queued, call.Offered, call.Rang, call.Answered, call.RoleSet, call.Heard, call.Left, call.Restored,
+		call.Ended, call.Classified:
+		if c := d.calls[e.Of]; c != nil && e.N > c.n {
+			c.n = e.N
+			d.applyCall(c, e)
+			d.relist(c)
+		}
+	case call.Acted:
+	}
+}
+
+func (d *Desk) applyArrived(e call.Entry, ev call.Arrived) {
+	if e.Of.Kind() != call.Call || d.calls[e.Of] != nil {
+		return
+	}
+	d.calls[e.Of] = &liveCall{
+		id: e.Of, n: e.N, arrived: e.At, caller: ev.Caller, reject: ev.Reject, test: ev.Test, p: -1, since: e.At,
+	}
+	d.arrived++
+	if ev.Reject == 0 {
+		d.admitted++
+	}
+}
+
+func (d *Desk) applyCall(c *liveCall, e call.Entry) {
+	switch ev := e.Event.(type) {
+	case call.Scored:
+		d.unlist(c)
+		c.p, c.delay = ev.P, max(0, ev.Delay)
+	case call.Queued:
+		d.unlist(c)
+		c.queued, c.since, c.passed = true, ev.Since, ev.Passed
+	case call.Offered:
+		d.applyOffered(c, e.At, ev)
+	case call.Rang:
+		if l := c.leg(ev.Leg); l != nil {
+			l.rang = true
+		}
+	case call.Answered:
+		c.applyAnswered(ev, e.At)
+	case call.Heard:
+		c.heard++
+	case call.Left:
+		d.applyLeft(c, ev, e.At)
+	case call.Restored:
+		c.restored = c.restored || !c.left
+	case call.Ended:
+		d.applyEnded(c, ev)
+	case call.Arrived, call.RoleSet, call.Classified, call.TakerChanged, call.Acted:
+	}
+}
+
+func (d *Desk) applyOffered(c *liveCall, at time.Time, ev call.Offered) {
+	i, known := c.find(ev.Leg)
+	if known || ev.Leg == 0 {
+		return
+	}
+	c.legs = slices.Insert(c.legs, i, leg{n: ev.Leg, to: ev.To, at: at})
+	c.lastLeg, c.lastTo = max(c.lastLeg, ev.Leg), ev.To.Taker
+	if t := d.taker(ev.To.Taker); t != nil {
+		t.on = append(t.on, c)
+	}
+}
+
+// applyAnswered: the first taker's leg that answers has the caller, as long as the caller is there for it.
+func (c *liveCall) applyAnswered(ev call.Answered, at time.Time) {
+	if ev.Leg == 0 {
+		c.answered = true
+		return
+	}
+	l := c.leg(ev.Leg)
+	if l == nil {
+		return
+	}
+	l.answered = at
+	c.human = true
+	if c.holder == 0 && !c.done && !c.left && !c.restored {
+		c.holder = ev.Leg
+	}
+}
+
+func (d *Desk) applyLeft(c *liveCall, ev call.Left, at time.Time) {
+	if ev.Leg == 0 {
+		if !c.left {
+			c.left, c.leftBy = true, ev.By
+		}
+		return
+	}
+	i, known := c.find(ev.Leg)
+	if !known {
+		return
+	}
+	l := c.legs[i]
+	c.legs = slices.Delete(c.legs, i, i+1)
+	t := d.taker(l.to.Taker)
+	t.release(c)
+	switch {
+	case l.n == c.holder:
+		c.holder, c.done = 0, ev.By == "taker"
+	case t != nil && l.answered.IsZero() && c.holder == 0 && !c.done && !c.left && !c.restored: // an offer that was not taken
+		if cool := at.Add(coolDown); cool.After(t.cool) {
+			t.cool = cool
+		}
+	}
+}
+
+func (d *Desk) applyEnded(c *liveCall, ev call.Ended) {
+	for _, l := range c.legs { // none, unless the journal is odd
+		d.taker(l.to.Taker).release(c)
+	}
+	d.unlist(c)
+	delete(d.calls, c.id)
+	if c.reject == 0 {
+		d.admitted--
+	}
+	d.ended[ev.Outcome]++
+}
+
+// applyTaker: the entries of a taker's latest shift count; one shift ends before the next begins.
+func (d *Desk) applyTaker(e call.Entry, ev call.TakerChanged) {
+	t := d.taker(ev.Taker)
+	if t == nil || e.Of.Kind() != call.Shift {
+		return
+	}
+	off := ev.State == call.Off
+	if t.shift == e.Of && e.N <= t.n || t.shift != e.Of && off {
+		return
+	}
+	t.wasPaused = off && t.state == call.Paused
+	t.department, t.shift, t.n, t.state, t.since, t.until = ev.Department, e.Of, e.N, ev.State, e.At, ev.Until
+	if off {
+		t.shift, t.n = "", 0
+	}
+}
+
+// taker is the taker of that name, made if need be; nil for no name.
+func (d *Desk) taker(id call.TakerID) *taker {
+	if id == "" {
+		return nil
+	}
+	t := d.takers[id]
+	if t == nil {
+		t = &taker{id: id, state: call.Off}
+		d.takers[id] = t
+		i, _ := slices.BinarySearchFunc(d.roster, id, func(t *taker, id call.TakerID) int { return cmp.Compare(t.id, id) })
+		d.roster = slices.Insert(d.roster, i, t)
+	}
+	return t
+}
+
+// release takes one leg of the call from the taker.
+func (t *taker) release(c *liveCall) {
+	if t == nil {
+		return
+	}
+	if i := slices.Index(t.on, c); i >= 0 {
+		t.on = slices.Delete(t.on, i, i+1)
+	}
+}
+
+// find is where the leg of that number stands among the takers' live legs, or would stand.
+func (c *liveCall) find(n call.Leg) (int, bool) {
+	return slices.BinarySearchFunc(c.legs, n, func(l leg, n call.Leg) int { return cmp.Compare(l.n, n) })
+}
+
+// leg is a taker's live leg, or nil. It is good until a leg comes or goes.
+func (c *liveCall) leg(n call.Leg) *leg {
+	if i, ok := c.find(n); ok {
+		return &c.legs[i]
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package queue
+
+import (
+	"errors"
+	"time"
+
+	"github.com/siaga112/siaga112/call"
+)
+
+// ErrOrder is the root of every refused order: its text says what was wrong with it, for people. Nothing has changed.
+var ErrOrder = errors.New("order refused")
+
+// Input is what a Desk is told. The set is sealed.
+//
+//sumtype:decl
+type Input interface{ isInput() }
+
+type (
+	// Fact is what the line saw of a call. The facts of one call come in their order; a doubled one, one of an unknown call
+	// or leg, and an event that is not the line's to tell are ignored and counted.
+	Fact struct {
+		Of    call.ID
+		Event call.Event
+	}
+	// Phone is a call taker's phone that is registered and answers OPTIONS, or no longer is. Shift is the ID that is used if
+	// a shift begins here.
+	Phone struct {
+		Shift call.ID
+		Who   call.Party
+		Up    bool
+	}
+	// Order is what people and the program itself want: one of the verbs below. ID is that of the act, if the order is to be
+	// journaled as one.
+	Order struct {
+		ID   call.ID
+		By   call.TakerID // "" is the program itself
+		Verb string
+		Of   call.ID
+		To   call.Party
+		Text string
+	}
+	// Filed is a record that was sealed or amended: the score learns from it.
+	Filed struct{ Record call.Record }
+	// Tick is nothing but the passing of time. Every input is a Tick too.
+	Tick struct{}
+)
+
+func (Fact) isInput()  {}
+func (Phone) isInput() {}
+func (Order) isInput() {}
+func (Filed) isInput() {}
+func (Tick) isInput()  {}
+
+// The verbs of an Order. All others are refused.
+const (
+	Classify = "classify" // Of: the call, By: who, Text: the kind and, after a space, a note
+	Pause    = "pause"    // To.Taker: not to be rung from now on; a call that he has goes on
+	Ready    = "ready"    // To.Taker: may be rung, from wrap-up too
+	Drain    = "drain"    // new calls get 503 and are refused
+	Stop     = "stop"     // drain, and every leg is dropped; the calls end as restart
+)
+
+// Action is one verb of the Line. The set is sealed.
+//
+//sumtype:decl
+type Action interface{ isAction() }
+
+type (
+	// Answer is Line.Answer.
+	Answer struct{ Of call.ID }
+	// Ring is Line.Ring.
+	Ring struct {
+		Of      call.ID
+		Leg     call.Leg
+		To      call.Party
+		Display string
+	}
+	// Drop is Line.Drop. Code is the final status of a leg 0 that is not answered, else the cause in the Reason of the CANCEL
+	// or BYE: 200 answered elsewhere, 487 the caller is gone, 408 no answer in time, 503 stopping; 0 a plain BYE.
+	Drop struct {
+		Of   call.ID
+		Leg  call.Leg
+		Code int
+	}
+	// Mix is Line.Mix.
+	Mix struct {
+		Of    call.ID
+		Roles map[call.Leg]call.Role
+	}
+	// Play is Line.Play.
+	Play struct {
+		Of     call.ID
+		Leg    call.Leg
+		Prompt string // PromptWaiting, or "": 180
+	}
+)
+
+func (Answer) isAction() {}
+func (Ring) isAction()   {}
+func (Drop) isAction()   {}
+func (Mix) isAction()    {}
+func (Play) isAction()   {}
+
+// PromptWaiting is what a caller hears while waiting.
+const PromptWaiting = "waiting"
+
+// Out is what a Step decided.
+type Out struct {
+	Events []call.Entry // to be journaled in this order; they are applied already
+	Do     []Action     // in this order, once Events are durable or 200 ms have passed
+	Wake   time.Time    // Tick no later than this; zero: never
+	Err    error        // the Order is refused; all else is empty and the last Wake stands. Wraps ErrOrder
+}
+
+// Line is what carries the calls. No method blocks or fails: trouble comes back as the fact Left. All are idempotent. For
+// every leg that arrived or was rung the line tells exactly one Left, when its last message has gone.
+type Line interface {
+	// Answer sends 200 to the caller, if that was not done before.
+	Answer(id call.ID)
+	// Ring sends an INVITE to the party's phone; display is what it shows beside the caller's number.
+	Ring(id call.ID, l call.Leg, to call.Party, display string)
+	// Drop ends a leg by CANCEL, final response or BYE, whichever fits.
+	Drop(id call.ID, l call.Leg, code int)
+	// Mix sets what the legs of a call hear: the whole picture, never a delta.
+	Mix(id call.ID, roles map[call.Leg]call.Role)
+	// Play loops a prompt to a leg; "" before Answer is 180 Ringing.
+	Play(id call.ID, l call.Leg, prompt string)
+}
+
+// Journal is what makes entries durable.
+type Journal interface {
+	// Append returns at once. It calls done when the entries are on disk, in the order of the Appends; an error means that
+	// they never will be. What is lost in a crash before that never happened for anybody, because no action was taken yet.
+	Append(es []call.Entry, done func(error))
+}
