@@ -1,0 +1,230 @@
+package sip_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestBYEFromUs(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.caller(r.peer(trunk)).talk()
+		r.line.Drop(c.id, 0, 503)
+		m := c.want("BYE sip:caller@" + trunk + ":5060 SIP/2.0")
+		if m.tag("From") != c.to || m.tag("To") != c.from || m.header("Call-ID") != c.callID {
+			t.Errorf("not in the dialog:\n%s", m.text)
+		}
+		if got := m.header("Reason"); got != `SIP;cause=503;text="Service Unavailable"` {
+			t.Errorf("Reason %s", got)
+		}
+		c.reply(m, "200 OK", "")
+		c.none(time.Minute)
+		r.wantStory(c.id, "arrived answered:0 left:0:desk")
+		r.wantGone()
+	})
+}
+
+// A BYE that nobody answers is repeated, and the leg has left all the same (15.1.1).
+func TestUnansweredBYE(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.caller(r.peer(trunk)).talk()
+		r.line.Drop(c.id, 0, 200)
+		first := c.want("BYE")
+		again := c.want("BYE")
+		if again.at-first.at != t1 || again.text != first.text {
+			t.Errorf("BYE again after %s:\n%s", again.at-first.at, again.text)
+		}
+		r.wantStory(c.id, "arrived answered:0 left:0:desk")
+		r.wantGone()
+	})
+}
+
+// RFC 3261, 15: no BYE before the ACK.
+func TestDropBeforeTheACK(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.caller(r.peer(trunk)).arrive()
+		r.line.Answer(c.id)
+		c.answered()
+		r.line.Drop(c.id, 0, 503)
+		c.wantWithin("SIP/2.0 200", t1+time.Millisecond)
+		r.wantStory(c.id, "arrived answered:0")
+		c.ack()
+		m := c.want("BYE")
+		if got := m.header("Reason"); !strings.Contains(got, "cause=503") {
+			t.Errorf("Reason %q", got)
+		}
+		c.reply(m, "200 OK", "")
+		c.none(time.Minute)
+		r.wantStory(c.id, "arrived answered:0 left:0:desk")
+	})
+}
+
+func TestDropWithoutAnACK(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.caller(r.peer(trunk)).arrive()
+		r.line.Answer(c.id)
+		first := c.answered()
+		r.line.Drop(c.id, 0, 503)
+		m := c.find("BYE", lifetime+time.Second)
+		if m.at-first.at != lifetime {
+			t.Errorf("BYE after %s", m.at-first.at)
+		}
+		c.reply(m, "200 OK", "")
+		pass(time.Second)
+		r.wantStory(c.id, "arrived answered:0 left:0:network:408")
+	})
+}
+
+func TestBYEFromTheCaller(t *testing.T) {
+	tests := []struct {
+		name  string
+		cseq  int
+		pairs func(c *caller) []string
+		code  string
+		ends  bool
+	}{
+		{"the dialog's", 2, nil, "200", true},
+		{"numbers may be left out (12.2.2)", 200, nil, "200", true},
+		{"a number that was there before (12.2.2)", 1, nil, "500", false},
+		{"another From tag", 2, func(c *caller) []string { return []string{";tag=" + c.from, ";tag=x"} }, "481", false},
+		{"another To tag", 2, func(c *caller) []string { return []string{";tag=" + c.to, ";tag=x"} }, "481", false},
+		{"the tag of a leg that is not there", 2, func(c *caller) []string { return []string{c.to, string(c.id) + ".1"} }, "481", false},
+		{"no To tag", 2, func(c *caller) []string { return []string{";tag=" + c.to, ""} }, "481", false},
+		{"another Call-ID", 2, func(c *caller) []string { return []string{c.callID, "x"} }, "481", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				c := r.caller(r.peer(trunk)).talk()
+				var pairs []string
+				if tt.pairs != nil {
+					pairs = tt.pairs(c)
+				}
+				c.send(c.request("BYE", tt.cseq, pairs...))
+				c.want("SIP/2.0 " + tt.code)
+				pass(time.Second)
+				want := "arrived answered:0"
+				if tt.ends {
+					want += " left:0:caller"
+				}
+				r.wantStory(c.id, want)
+			})
+		})
+	}
+}
+
+func TestBYEAfterTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.caller(r.peer(trunk)).talk()
+		c.send(c.request("BYE", 2))
+		c.want("SIP/2.0 200")
+		c.send(c.request("BYE", 3))
+		c.want("SIP/2.0 481")
+		r.wantStory(c.id, "arrived answered:0 left:0:caller")
+	})
+}
+
+// Every message comes in a goroutine of its own: a BYE can pass its ACK, and both orders are right.
+func TestBYEBeforeTheACK(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.peer(trunk)
+		for i := range 100 {
+			c := r.caller(p).arrive()
+			r.line.Answer(c.id)
+			c.answered()
+			if i%2 == 0 {
+				c.ack()
+				c.send(c.request("BYE", 2))
+			} else {
+				c.send(c.request("BYE", 2))
+				c.ack()
+			}
+			c.want("SIP/2.0 200")
+			pass(20 * time.Millisecond)
+			r.wantStory(c.id, "arrived answered:0 left:0:caller")
+		}
+		p.none(time.Minute)
+		r.wantGone()
+	})
+}
+
+// A caller may end an early dialog by BYE (15.1.2): the INVITE then gets 487.
+func TestBYEInAnEarlyDialog(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.caller(r.peer(trunk)).arrive()
+		r.line.Play(c.id, 0, "")
+		c.to = c.want("SIP/2.0 180").tag("To")
+		c.send(c.request("BYE", 2))
+		c.want("SIP/2.0 200")
+		c.want("SIP/2.0 487")
+		c.ackFinal()
+		c.none(time.Minute)
+		r.wantStory(c.id, "arrived left:0:caller")
+		r.wantGone()
+	})
+}
+
+// BYE and Drop cross on the wire: each side's BYE gets an answer, and the leg leaves once.
+func TestBYEsCross(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.caller(r.peer(trunk)).talk()
+		r.line.Drop(c.id, 0, 200)
+		c.send(c.request("BYE", 2))
+		var bye, answer bool
+		for range 2 {
+			m := c.want("")
+			bye = bye || strings.HasPrefix(m.start(), "BYE")
+			answer = answer || strings.HasPrefix(m.start(), "SIP/2.0 ")
+			if strings.HasPrefix(m.start(), "BYE") {
+				c.reply(m, "200 OK", "")
+			}
+		}
+		if !bye || !answer {
+			t.Errorf("our BYE %t, an answer to theirs %t", bye, answer)
+		}
+		c.none(time.Minute)
+		r.wantStory(c.id, "arrived answered:0 left:0:desk")
+	})
+}
+
+// The verbs do nothing to a call that nobody knows, and Drop and Ring say so: the desk waits for a Left.
+func TestVerbsForNobody(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.caller(r.peer(trunk)).arrive()
+		c.send(c.cancel())
+		c.canceled()
+		c.ackFinal()
+		pass(time.Second)
+		r.line.Answer(c.id)
+		r.line.Play(c.id, 0, "waiting")
+		r.line.Mix(c.id, nil)
+		r.wantStory(c.id, "arrived left:0:caller:487")
+		r.line.Drop(c.id, 0, 480)
+		r.line.Ring(c.id, 1, party("t1"), "")
+		r.wantStory(c.id, "arrived left:0:caller:487 left:0:node left:1:node")
+	})
+}
+
+// A leg has left when its BYE is on the wire, not before: a crash between would leave somebody connected.
+func TestLeftFollowsTheBYE(t *testing.T) {
+	for range 20 {
+		bubble(t, func(t *testing.T, r *rig) {
+			c := r.caller(r.peer(trunk)).talk()
+			r.line.Drop(c.id, 0, 0)
+			c.reply(c.want("BYE"), "200 OK", "")
+			pass(time.Second)
+			bye := false
+			for _, d := range r.all() {
+				switch {
+				case d.what == "wire" && strings.Contains(d.text, " BYE "):
+					bye = true
+				case d.what == "tell" && strings.HasPrefix(short(d.event), "left") && !bye:
+					t.Fatal("Left was told before the BYE was written")
+				}
+			}
+			if !bye {
+				t.Fatal("no BYE was written")
+			}
+		})
+	}
+}

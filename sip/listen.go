@@ -1,0 +1,355 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	sipgo "github.com/emiago/sipgo/sip"
+	"go.uber.org/zap"
+
+	"github.com/siaga112/siaga112/config"
+	"github.com/siaga112/siaga112/sip/media"
+)
+
+// listen binds all listeners and starts to read from them.
+func (l *Line) listen() error {
+	for _, at := range l.o.Config.SIP.Listen {
+		var err error
+		switch at.Network {
+		case "udp":
+			err = l.listenUDP(at)
+		case "tcp":
+			err = l.listenTCP(at)
+		default:
+			err = fmt.Errorf("network %q: want udp or tcp", at.Network)
+		}
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("sip.listen %s:%s: the port is in use: another program, or a second gateway, listens there (ss -lnp shows which): %w", at.Network, at.Addr, err)
+		}
+		if err != nil {
+			return fmt.Errorf("sip.listen %s:%s: %w", at.Network, at.Addr, err)
+		}
+	}
+	return nil
+}
+
+func (l *Line) listenUDP(at config.Listen) error {
+	conn, err := l.o.Net.ListenPacket("udp", at.Addr.String())
+	if err != nil {
+		return err
+	}
+	l.sockets = append(l.sockets, conn)
+	l.bound("UDP", addrPort(conn.LocalAddr().String()))
+	sock := &socket{PacketConn: conn, begun: make(chan struct{})}
+	l.reading.Add(1)
+	if !l.spawn(func() { defer l.reading.Done(); l.served(l.tp.ServeUDP(sock)) }) {
+		l.reading.Done()
+		return net.ErrClosed
+	}
+	<-sock.begun
+	return nil
+}
+
+// linger is how long sipgo still knows a socket that has been closed. A request that was read from it and is on its way to
+// its transaction would else make sipgo bind a socket of its own, past Net.
+const linger = 2 * time.Millisecond
+
+// socket is a UDP socket as sipgo reads it, and what that tells about sipgo's pool: since the first read it knows the
+// socket, and requests can go out through it; with the error that ends the reading it forgets it.
+type socket struct {
+	net.PacketConn
+	once  sync.Once
+	begun chan struct{}
+}
+
+func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
+	s.once.Do(func() { close(s.begun) })
+	n, from, err := s.PacketConn.ReadFrom(b)
+	if err != nil {
+		<-time.After(linger)
+	}
+	return n, from, err
+}
+
+// neverDial is a dialer for sipgo, whose every attempt fails: we dial through Net.
+func neverDial(net.Addr) net.Dialer {
+	return net.Dialer{Control: func(string, string, syscall.RawConn) error {
+		return errors.New("sipgo may not dial")
+	}}
+}
+
+func (l *Line) listenTCP(at config.Listen) error {
+	ln, err := l.o.Net.Listen("tcp", at.Addr.String())
+	if err != nil {
+		return err
+	}
+	t := newTCPListener(ln, l.from)
+	l.sockets = append(l.sockets, t)
+	if l.tcp == nil {
+		l.tcp = t
+	}
+	l.bound("TCP", addrPort(ln.Addr().String()))
+	l.spawn(t.accept)
+	l.spawn(func() { l.served(l.tp.ServeTCP(t)) })
+	return nil
+}
+
+// bound notes where a listener came to stand. With port 0 the configuration did not know.
+func (l *Line) bound(network string, local netip.AddrPort) {
+	if l.ports[local.Addr()] == nil {
+		r := l.o.Config.RTP
+		l.ports[local.Addr()] = media.NewPorts(l.o.Net, local.Addr(), r.First, r.Last)
+	}
+	if _, ok := l.contact[network]; !ok {
+		l.contact[network] = local
+	}
+}
+
+// served notes that a listener has ended, which only Close should make it do.
+func (l *Line) served(err error) {
+	if l.stop.Err() == nil {
+		l.o.Alarm("listener", time.Now(), fmt.Sprintf("a SIP listener has ended (%v): new calls may not come in; restart the gateway", err))
+	}
+}
+
+// local is our address on the flow that a message came over: the listener that it came to.
+func (l *Line) local(network, source string) netip.AddrPort {
+	c, err := l.tp.GetConnection(network, source)
+	if err != nil {
+		return l.contact[strings.ToUpper(network)]
+	}
+	defer release(c)
+	at := addrPort(c.LocalAddr().String())
+	if strings.EqualFold(network, "TCP") { // a connection that we made has a port where nobody listens
+		if own, ok := l.contact["TCP"]; ok {
+			at = netip.AddrPortFrom(at.Addr(), own.Port())
+		}
+	}
+	return at
+}
+
+func release(c sipgo.Connection) {
+	if _, err := c.TryClose(); err != nil {
+		return // closed by the peer in between: there is nothing to release
+	}
+}
+
+// advertised is the address that Via, Contact and SDP name for one of ours.
+func (l *Line) advertised(local netip.AddrPort) netip.AddrPort {
+	if a := l.o.Config.SIP.Advertise; a.IsValid() {
+		return netip.AddrPortFrom(a, local.Port())
+	}
+	return local
+}
+
+// send starts a client transaction from the local address of a listener and gives every response, in order, to on; nil
+// says that the transaction ended without a final one. When send returns the request has been written, unless a TCP
+// connection has to be made first. on runs in the transaction's goroutine, which the line waits for, or before send
+// returns when nothing could be sent.
+func (l *Line) send(req *sipgo.Request, local netip.AddrPort, on func(*sipgo.Response)) {
+	if l.connected(req, local) {
+		if tx := l.begin(req); tx == nil || !l.spawn(func() { pump(tx, on) }) {
+			on(nil)
+		}
+		return
+	}
+	if !l.spawn(func() {
+		ctx, cancel := context.WithTimeout(l.stop, lifetime)
+		defer cancel()
+		if err := l.connect(ctx, req.Destination()); err != nil {
+			l.unsent(req, err)
+			on(nil)
+			return
+		}
+		if tx := l.begin(req); tx != nil {
+			pump(tx, on)
+			return
+		}
+		on(nil)
+	}) {
+		on(nil)
+	}
+}
+
+// begin writes the request and starts its transaction; nil when it could not be written.
+func (l *Line) begin(req *sipgo.Request) *sipgo.ClientTx {
+	if l.killed() {
+		return nil
+	}
+	tx, err := l.tx.Request(l.stop, req)
+	if err != nil {
+		l.unsent(req, err)
+		return nil
+	}
+	if req.Method == sipgo.INVITE {
+		tx.OnRetransmission(l.stray)
+	}
+	return tx
+}
+
+// unsent logs a request that did not go out, without the numbers in it.
+func (l *Line) unsent(req *sipgo.Request, err error) {
+	l.log.Info("request not sent", zap.String("method", string(req.Method)), zap.String("to", req.Destination()), zap.Error(err))
+}
+
+// pump reads a client transaction until its end: one that is not read blocks sipgo's timers.
+func pump(tx *sipgo.ClientTx, on func(*sipgo.Response)) {
+	final := false
+	for {
+		select {
+		case res := <-tx.Responses():
+			if final {
+				continue
+			}
+			final = !res.IsProvisional()
+			on(res)
+		case <-tx.Done():
+			if !final {
+				on(nil)
+			}
+			return
+		}
+	}
+}
+
+// write sends a message outside any transaction: the ACK to a 2xx (13.2.2.4).
+func (l *Line) write(req *sipgo.Request, local netip.AddrPort) {
+	if !l.connected(req, local) {
+		l.unsent(req, errors.New("the connection has gone"))
+		return
+	}
+	if err := l.tp.WriteMsg(req); err != nil {
+		l.unsent(req, err)
+	}
+}
+
+// connected tells whether sipgo's pool has what the request goes out through: over UDP the listener's socket, which is
+// then the one that is used, over TCP a connection to its destination.
+func (l *Line) connected(req *sipgo.Request, local netip.AddrPort) bool {
+	if req.Transport() == "UDP" {
+		req.Laddr = sipgo.Addr{IP: local.Addr().AsSlice(), Port: int(local.Port())}
+		return true
+	}
+	c, err := l.tp.GetConnection(req.Transport(), req.Destination())
+	if err != nil {
+		return false
+	}
+	release(c)
+	return true
+}
+
+// connect makes a TCP connection. sipgo dials by net.Dialer only: we dial through Net and hand the connection in as if it
+// had been accepted.
+func (l *Line) connect(ctx context.Context, to string) error {
+	if l.tcp == nil {
+		return errors.New("there is no TCP listener in sip.listen")
+	}
+	conn, err := l.o.Net.Dial(ctx, "tcp", to)
+	if err != nil {
+		return err
+	}
+	return l.tcp.hand(ctx, conn)
+}
+
+// tcpListener is a listener that drops strangers at once and takes connections that we dialed.
+type tcpListener struct {
+	net.Listener
+	from  *sources
+	conns chan handed
+	over  chan struct{}
+	once  sync.Once
+
+	pooled chan struct{} // of the connection that Accept gave last; its one caller owns it
+}
+
+// handed is a connection on its way to sipgo; pooled is closed once sipgo's pool knows it.
+type handed struct {
+	conn   net.Conn
+	pooled chan struct{}
+}
+
+func newTCPListener(ln net.Listener, from *sources) *tcpListener {
+	return &tcpListener{Listener: ln, from: from, conns: make(chan handed), over: make(chan struct{})}
+}
+
+// accept carries connections from the socket to Accept until Close.
+func (t *tcpListener) accept() {
+	for {
+		c, err := t.Listener.Accept()
+		if err != nil {
+			select {
+			case <-t.over:
+				return
+			case <-time.After(t1): // out of file descriptors: give the others time to end
+				continue
+			}
+		}
+		if !t.from.known(c.RemoteAddr()) {
+			drop(c)
+			continue
+		}
+		select {
+		case t.conns <- handed{conn: c, pooled: make(chan struct{})}:
+		case <-t.over:
+			drop(c)
+			return
+		}
+	}
+}
+
+// Accept gives the next connection, accepted or dialed. sipgo, its only caller, has put a connection into its pool when it
+// asks for the next one.
+func (t *tcpListener) Accept() (net.Conn, error) {
+	if t.pooled != nil {
+		close(t.pooled)
+		t.pooled = nil
+	}
+	select {
+	case h := <-t.conns:
+		t.pooled = h.pooled
+		return h.conn, nil
+	case <-t.over:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept; connections live on.
+func (t *tcpListener) Close() error {
+	t.once.Do(func() { close(t.over) })
+	return t.Listener.Close()
+}
+
+// hand gives a dialed connection to sipgo and returns once its pool knows it.
+func (t *tcpListener) hand(ctx context.Context, conn net.Conn) error {
+	h := handed{conn: conn, pooled: make(chan struct{})}
+	select {
+	case t.conns <- h:
+	case <-ctx.Done():
+		drop(conn)
+		return ctx.Err()
+	case <-t.over:
+		drop(conn)
+		return net.ErrClosed
+	}
+	select {
+	case <-h.pooled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.over:
+		return net.ErrClosed
+	}
+}
+
+func drop(c net.Conn) {
+	if err := c.Close(); err != nil {
+		return // it is gone, which is all that was wanted
+	}
+}

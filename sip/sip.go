@@ -1,0 +1,98 @@
+// Package sip is the line: what speaks SIP with trunks and with call takers' phones.
+//
+// It decides nothing about who talks to whom. What it sees goes up as facts (Intake), what the desk wants comes down as
+// five verbs (Answer, Ring, Drop, Mix, Play). It has its own dialogs (RFC 3261, 12) over sipgo's parser, transports and
+// transactions: DESIGN.md says why.
+package sip
+
+import (
+	"iter"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	sipgo "github.com/emiago/sipgo/sip"
+
+	"github.com/siaga112/siaga112/call"
+)
+
+// Intake is the desk, as the line sees it. No method blocks.
+type Intake interface {
+	// Tell reports a fact of a call; the facts of one call are told in their order.
+	Tell(id call.ID, ev call.Event)
+	// Phone reports that a call taker's phone is registered and answers OPTIONS, or no longer does.
+	Phone(who call.Party, up bool)
+}
+
+// Keeper remembers dialogs over a crash. A Keep is made before the Tell that needs it, and is durable before it.
+type Keeper interface {
+	// Keep stores the dialog of a leg; the latest wins, nil forgets. It never blocks.
+	Keep(id call.ID, l call.Leg, dialog []byte)
+	// Kept are the dialogs of an earlier run.
+	Kept() iter.Seq2[call.ID, []byte]
+}
+
+// Accounts are the call takers who may register, and where their phones were last.
+type Accounts interface {
+	// Account gives the user's HA1 by digest algorithm and who that is; ok is false for an unknown user.
+	Account(user string) (ha1 map[string]string, who call.Party, ok bool)
+	// Bind stores the taker's contacts durably; nil forgets them. It never blocks.
+	Bind(taker call.TakerID, contacts []byte)
+	// Bound are the contacts of an earlier run.
+	Bound() iter.Seq2[call.TakerID, []byte]
+}
+
+// Timers of RFC 3261, 17.1.1.1 and table 4.
+const (
+	t1       = 500 * time.Millisecond // round-trip time estimate
+	t2       = 4 * time.Second        // longest retransmission interval
+	lifetime = 64 * t1                // of a transaction that nobody answers
+)
+
+const (
+	quiet      = 30 * time.Second // without RTP from a party: OPTIONS in its dialog; also between two OPTIONS to a phone
+	retryAfter = "10"             // seconds, in every 503
+	userAgent  = "Siaga112"       // without a version (RFC 3261, 20.35)
+)
+
+// maxDatagram is the largest SIP message that is sent over UDP. sipgo refuses more than 1,300 bytes by default, responses
+// too; RFC 3261 (18.1.1) asks for TCP there, which many trunks do not have: a fragmented datagram beats a lost call.
+const maxDatagram = 65_000
+
+func init() {
+	sipgo.UDPMTUSize = maxDatagram + 200
+	// Its TCP transport takes no logger of ours and writes each malformed message whole at ERROR.
+	sipgo.SetDefaultLogger(slog.New(slog.DiscardHandler))
+}
+
+// tag is our tag in every dialog of a leg, and its Call-ID where we make one: derived from call and leg, so that a
+// message to a call that nobody remembers is still known as ours.
+func tag(id call.ID, l call.Leg) string { return string(id) + "." + strconv.Itoa(int(l)) }
+
+// parseTag reads what tag made.
+func parseTag(s string) (call.ID, call.Leg, bool) {
+	head, tail, ok := strings.Cut(s, ".")
+	if !ok {
+		return "", 0, false
+	}
+	id, err := call.ParseID(head)
+	if err != nil || id.Kind() != call.Call {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(tail, 10, 16)
+	if err != nil {
+		return "", 0, false
+	}
+	return id, call.Leg(n), true
+}
+
+// addrPort reads host:port of a message's source; zero when it is none.
+func addrPort(s string) netip.AddrPort {
+	a, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
