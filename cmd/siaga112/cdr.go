@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/siaga112/siaga112/call"
+	"github.com/siaga112/siaga112/config"
+	"github.com/siaga112/siaga112/web"
+)
+
+type cdrCommand struct {
+	List     cdrList     `cmd:"" help:"List ended calls, the latest first."`
+	Show     cdrShow     `cmd:"" help:"Show everything about one call, as it is stored."`
+	Classify cdrClassify `cmd:"" help:"Classify a call: emergency, complaint, information, prank, silent, wrong-number, disconnected, test."`
+	Export   cdrExport   `cmd:"" help:"Export calls as CSV or JSON Lines."`
+	Verify   cdrVerify   `cmd:"" help:"Recompute the whole ledger and name what does not fit."`
+}
+
+// span is a span of arrival times on the command line.
+type span struct {
+	From string `placeholder:"DAY" help:"Calls that arrived from this day on (2026-11-24) or time (2026-11-24T07:00)."`
+	To   string `placeholder:"DAY" help:"Calls that arrived before the end of this day, or before this time."`
+}
+
+// times reads the span in the configuration's zone. A day of To is meant whole.
+func (s span) times(zone *time.Location) (from, to time.Time, err error) {
+	if s.From != "" {
+		if from, _, err = moment(s.From, zone); err != nil {
+			return from, to, fmt.Errorf("--from: %w", err)
+		}
+	}
+	if s.To != "" {
+		var day bool
+		if to, day, err = moment(s.To, zone); err != nil {
+			return from, to, fmt.Errorf("--to: %w", err)
+		}
+		if day {
+			to = to.AddDate(0, 0, 1)
+		}
+	}
+	return from, to, nil
+}
+
+// moment reads a day or a time; day tells which it was.
+func moment(text string, zone *time.Location) (at time.Time, day bool, err error) {
+	if at, err = time.ParseInLocation(time.DateOnly, text, zone); err == nil {
+		return at, true, nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04"} {
+		if at, err = time.ParseInLocation(layout, text, zone); err == nil {
+			return at, false, nil
+		}
+	}
+	return at, false, fmt.Errorf("%q is no day (2026-11-24) and no time (2026-11-24T07:00)", text)
+}
+
+type cdrList struct {
+	span
+	Number string `help:"Only this caller's number."`
+	Limit  int    `default:"50" help:"At most so many."`
+}
+
+// Run prints one line a call.
+func (l cdrList) Run(ctx context.Context, c *commands, t terminal) error {
+	return c.administer(ctx, func(cfg *config.Config, admin web.Admin) error {
+		from, to, err := l.times(cfg.Zone)
+		if err != nil {
+			return err
+		}
+		calls, err := admin.Calls(ctx, web.Query{From: from, To: to, Number: l.Number, Limit: l.Limit})
+		if err != nil {
+			return err
+		}
+		w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "ARRIVED\tCALLER\tTRUST\tOUTCOME\tWAIT\tTALK\tTAKER\tKIND\tPRANK\tID")
+		for _, r := range calls {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.1fs\t%.1fs\t%s\t%s\t%s\t%s\n",
+				r.FirstAt.In(cfg.Zone).Format("2006-01-02 15:04:05"), orDash(r.Caller.Number), r.Caller.Trust, r.Outcome,
+				r.Wait.Seconds(), r.Talk.Seconds(), orDash(string(r.Taker)), orDash(string(r.Kind)), likelihood(r.Score), r.Of)
+		}
+		return w.Flush()
+	})
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// likelihood is a score as a natural frequency.
+func likelihood(s *call.Scored) string {
+	if s == nil {
+		return "-"
+	}
+	n, ok := s.InTen()
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprintf("%d/10", n)
+}
+
+type cdrShow struct {
+	ID string `arg:"" help:"The call's id, as cdr list prints it."`
+}
+
+// Run prints the stored lines of each piece with its leaf, or the lines of a call that has not ended.
+func (s cdrShow) Run(ctx context.Context, c *commands, t terminal) error {
+	id, err := call.ParseID(s.ID)
+	if err != nil {
+		return err
+	}
+	return c.administer(ctx, func(_ *config.Config, admin web.Admin) error {
+		pieces, live, err := admin.Show(ctx, id)
+		if err != nil {
+			return err
+		}
+		for _, p := range pieces {
+			fmt.Fprintf(t.out, "# record %d, nonce %s, leaf %s\n%s", p.Seq, hex.EncodeToString(p.Nonce[:]), hex.EncodeToString(p.Leaf[:]), p.Body)
+		}
+		if len(live) == 0 {
+			return nil
+		}
+		fmt.Fprintln(t.out, "# not ended: no record yet")
+		var lines []byte
+		for _, e := range live {
+			if lines, err = call.AppendEntry(lines, e); err != nil {
+				return err
+			}
+		}
+		_, err = t.out.Write(lines)
+		return err
+	})
+}
+
+type cdrClassify struct {
+	ID   string    `arg:""`
+	Kind call.Kind `arg:""`
+	Note string    `help:"A note for the record."`
+	By   string    `help:"The call taker whose disposition it is."`
+}
+
+// Run stores the disposition: an amendment of the record.
+func (k cdrClassify) Run(ctx context.Context, c *commands) error {
+	id, err := call.ParseID(k.ID)
+	if err != nil {
+		return err
+	}
+	if err := web.CheckClassification(id, k.Kind, k.Note); err != nil {
+		return err
+	}
+	return c.administer(ctx, func(_ *config.Config, admin web.Admin) error {
+		return admin.Classify(ctx, id, call.TakerID(k.By), k.Kind, k.Note)
+	})
+}
+
+type cdrExport struct {
+	span
+	Format string `default:"csv" enum:"csv,jsonl" help:"csv or jsonl."`
+	Output string `short:"o" type:"path" placeholder:"FILE" help:"Write to this file instead of standard output."`
+}
+
+// Run exports. A file appears under its name only when it is whole.
+func (e cdrExport) Run(ctx context.Context, c *commands, t terminal) error {
+	return c.administer(ctx, func(cfg *config.Config, admin web.Admin) error {
+		from, to, err := e.times(cfg.Zone)
+		if err != nil {
+			return err
+		}
+		if e.Output == "" {
+			return admin.Export(ctx, t.out, e.Format, from, to)
+		}
+		return whole(e.Output, func(w io.Writer) error { return admin.Export(ctx, w, e.Format, from, to) })
+	})
+}
+
+// whole writes a file under another name and gives it its own when all of it is on the disk.
+func whole(file string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(write(f), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+type cdrVerify struct{}
+
+// Run prints what does not fit, then the ledger's line; it fails when anything is bad.
+func (cdrVerify) Run(ctx context.Context, c *commands, t terminal) error {
+	return c.administer(ctx, func(_ *config.Config, admin web.Admin) error {
+		r, err := admin.Verify(ctx)
+		if err != nil {
+			return err
+		}
+		for _, b := range r.Bad {
+			fmt.Fprintln(t.out, b)
+		}
+		fmt.Fprintf(t.out, "records: %d, tree %s\n%s\n", r.Records, r.Root, r)
+		if !r.OK() {
+			return fmt.Errorf("the ledger does not verify: %d finding(s) above", len(r.Bad))
+		}
+		return nil
+	})
+}
