@@ -1,0 +1,56 @@
+# make demo   the main job on this machine, until Ctrl-C (ARGS="--calls 30 --seed 7" ends by itself)
+# make test   everything that must pass: lint, unit, stories, race, end to end with real SIP phones
+# make lint   only what needs no run
+# make bench  the hot paths, in benchstat's form (COUNT=10 for a comparison)
+# make fuzz   each fuzz target for FUZZTIME
+# make build  bin/siaga112
+
+GO       ?= go
+ARGS     ?=
+COUNT    ?= 1
+FUZZTIME ?= 1m
+
+# Run by version: its hundreds of dependencies stay out of go.mod. The first build takes minutes.
+GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# Where real SIP phones are driven a test takes minutes; everywhere else a minute means that it hangs.
+E2E := ./cmd/siaga112
+
+.PHONY: demo test lint bench fuzz build tools vet unit e2e
+
+demo: build
+	bin/siaga112 demo $(ARGS)
+
+test: tools lint vet unit e2e
+
+tools:
+	.ci/tools
+
+lint:
+	$(GOLANGCI) run ./...
+
+vet:
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+
+# The race detector needs cgo and a C compiler; without one .ci/tools has said so.
+unit:
+	@.ci/gotest 60s $$($(GO) list ./... | grep -v '/cmd/siaga112$$')
+
+e2e:
+	@.ci/gotest 5m $(E2E)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
+
+# Minimizing an input that is only interesting is cut short: it would eat most of the time.
+fuzz:
+	@set -e; for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package; \
+		done; \
+	done
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
