@@ -155,10 +155,13 @@ func (g *gateway) ready(t *testing.T, takers ...call.TakerID) {
 	})
 }
 
-// live waits until so many calls live.
-func (g *gateway) live(t *testing.T, n int) {
+// live waits until so many calls live, as the ledger has it: what is decided is durable then.
+func (g *gateway) live(t *testing.T, n uint64) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d live calls", n), func() bool { return int(g.desk.View().Live) == n })
+	eventually(t, fmt.Sprintf("%d live calls", n), func() bool {
+		_, _, live, err := g.store.Ledger()
+		return err == nil && live == n
+	})
 }
 
 // heardKey tells whether a key is in the journal of any call.
