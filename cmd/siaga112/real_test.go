@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/siaga112/siaga112/call"
+	"github.com/siaga112/siaga112/config"
 )
 
 // A caller whose phone says back what it hears: the softphone hears its own tone through both legs, and hang-up works
@@ -118,5 +120,28 @@ func TestStopSaysGoodbye(t *testing.T) {
 	phone.sees(t, "CALL_CLOSED")
 	if r := balanced(t, cfg); r.Arrived != 21 {
 		t.Errorf("%d arrived, want 21", r.Arrived)
+	}
+}
+
+// A gateway that listens on all addresses names the advertised one: Via, Contact and SDP lead back to it.
+func TestListensEverywhere(t *testing.T) {
+	cfg := settings(t, t.TempDir(), "queue", "longest-idle")
+	all := netip.MustParseAddrPort("0.0.0.0:0")
+	cfg.SIP.Listen = []config.Listen{{Network: "udp", Addr: all}, {Network: "tcp", Addr: all}}
+	cfg.SIP.Advertise = netip.MustParseAddr(gatewayIP)
+	enroll(t, cfg, "t1")
+	g := running(t, cfg)
+	at := func(network string) string {
+		return netip.AddrPortFrom(cfg.SIP.Advertise, g.line.Addr(network).Port()).String()
+	}
+	phone := startBaresip(t, at("TCP"), "t1", "t1-pw", "tcp", true, 440)
+	g.ready(t, "t1")
+	caller := sipp(t, at("UDP"), "hangs_up", "+628115550001", "-m", "1", "-d", "1500", "-rtp_echo")
+	phone.sees(t, "CALL_ESTABLISHED")
+	phone.sees(t, "CALL_CLOSED")
+	caller.wait(t, 20*time.Second)
+	g.live(t, 0)
+	if share := phone.heard(t, 440); share < 0.7 {
+		t.Errorf("only %.0f %% of what the softphone heard was its own tone", 100*share)
 	}
 }

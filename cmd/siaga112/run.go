@@ -24,8 +24,10 @@ import (
 // socketName is the administration socket in the data folder.
 const socketName = "siaga112.sock"
 
-// stopTime is how long a stop may take: goodbyes to all peers, and the last commit.
-const stopTime = 5 * time.Second
+// goodbyes is how long a stop waits for the last call to end. A phone that answers nothing takes longer; it is then left.
+// After that the line waits two seconds for its BYEs, and the store gives up two seconds after the last commit failed: five
+// in all.
+const goodbyes = time.Second
 
 // parts are what a gateway is opened with, apart from its configuration.
 type parts struct {
@@ -222,7 +224,7 @@ func (g *gateway) beat(ctx context.Context) {
 }
 
 // Stop ends the gateway in order: intake stops, every leg gets its BYE or CANCEL, the records end as restart, all is
-// committed. It takes stopTime at most; what a peer has not confirmed by then is over all the same. A second call does
+// committed. It takes five seconds at most; what a peer has not confirmed by then is over all the same. A second call does
 // nothing.
 func (g *gateway) Stop(ctx context.Context) (err error) {
 	g.over.Do(func() { err = g.stop(ctx) })
@@ -230,7 +232,7 @@ func (g *gateway) Stop(ctx context.Context) (err error) {
 }
 
 func (g *gateway) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stopTime-2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, goodbyes)
 	defer cancel()
 	err := g.desk.Order(ctx, queue.Order{Verb: "stop"})
 	if err == nil {

@@ -2,6 +2,7 @@ package siptest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -189,7 +190,12 @@ func (r *runner) stopGateway() {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.t.Context()), stopTime)
 		defer cancel()
-		r.stopping <- r.gateway.Stop(ctx)
+		begin := time.Now()
+		err := r.gateway.Stop(ctx)
+		if took := time.Since(begin); took > stopTime {
+			err = errors.Join(err, fmt.Errorf("it took %s, more than %s", took, stopTime))
+		}
+		r.stopping <- err
 	}()
 	r.running = false
 }
