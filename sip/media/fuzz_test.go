@@ -83,17 +83,15 @@ func FuzzDTMF(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			var heard, sent int
 			_, _, pa, pb := pair(t, true, pcma, pcmu, func(string) { heard++ })
-			keys := make(map[uint32]bool)
 			for ; len(data) >= 8 && sent < 1000; data, sent = data[8:], sent+1 {
 				h := pa.Header
 				h.PayloadType, h.Marker = 101, data[2]&0x80 != 0
 				h.SequenceNumber, h.Timestamp = uint16(data[0]), uint32(data[1])<<8|uint32(data[2]&0x7f)
 				pa.send(t, h, data[3:7])
-				keys[h.Timestamp<<8|uint32(data[3])] = true
 			}
 			synctest.Wait()
-			if heard > len(keys) || heard > 16 || len(pb.got(t)) > sent {
-				t.Errorf("%d keys heard of %d presses in %d packets", heard, len(keys), sent)
+			if heard > sent || heard > 16 || len(pb.got(t)) > sent {
+				t.Errorf("%d keys heard in %d packets", heard, sent)
 			}
 		})
 	})
