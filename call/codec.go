@@ -62,16 +62,26 @@ func AppendRecord(b []byte, r Record) ([]byte, error) {
 	return append(append(b, out...), '\n'), nil
 }
 
-// ParseBody splits a sealed body into its record and its entries. The error wraps ErrFormat.
-func ParseBody(body []byte) (Record, []Entry, error) {
-	first, rest, ok := bytes.Cut(body, []byte{'\n'})
+// ParseRecord reads the record of a sealed body, its first line. The error wraps ErrFormat.
+func ParseRecord(body []byte) (Record, error) {
+	first, _, ok := bytes.Cut(body, []byte{'\n'})
 	if !ok {
-		return Record{}, nil, fmt.Errorf("%w: a body has at least two lines", ErrFormat)
+		return Record{}, fmt.Errorf("%w: a body has at least two lines", ErrFormat)
 	}
 	var r Record
 	if err := json.Unmarshal(first, &r); err != nil {
-		return Record{}, nil, fmt.Errorf("%w: record: %w", ErrFormat, err)
+		return Record{}, fmt.Errorf("%w: record: %w", ErrFormat, err)
 	}
+	return r, nil
+}
+
+// ParseBody splits a sealed body into its record and its entries. The error wraps ErrFormat.
+func ParseBody(body []byte) (Record, []Entry, error) {
+	r, err := ParseRecord(body)
+	if err != nil {
+		return Record{}, nil, err
+	}
+	_, rest, _ := bytes.Cut(body, []byte{'\n'})
 	var es []Entry
 	for l := range lines(rest) {
 		e, err := ParseEntry(l)

@@ -13,6 +13,8 @@ func (r *reader) check() {
 	r.checkNames()
 	r.checkNetworks()
 	r.checkWildcard()
+	r.checkOneUDP()
+	r.checkSocket()
 	if r.fine("rtp") {
 		r.checkPorts()
 	}
@@ -62,6 +64,33 @@ func (r *reader) checkWildcard() {
 				"set sip.advertise to the address that the operator sees, or listen on that address")
 			return
 		}
+	}
+}
+
+// checkOneUDP wants one UDP socket at most: the SIP stack knows a peer by its address, and would answer it through the
+// socket that it used last.
+func (r *reader) checkOneUDP() {
+	first := ""
+	for _, l := range r.listens {
+		switch {
+		case l.value.Network != "udp":
+		case first != "":
+			r.fault(r.at[l.key], l.key, fmt.Sprintf("%s is the second udp socket, after %s", l.value, first),
+				"want one: listen on 0.0.0.0 or [::] and set sip.advertise")
+		default:
+			first = l.value.String()
+		}
+	}
+}
+
+// maxData is the longest folder in which a unix socket of SocketName fits: a path of one has 107 bytes.
+const maxData = 107 - len("/") - len(SocketName)
+
+// checkSocket wants room for the administration socket's path.
+func (r *reader) checkSocket() {
+	if n := len(r.cfg.Data); n > maxData && r.fine("data") {
+		r.fault(r.at["data"], "data", fmt.Sprintf("%s has %d bytes: the administration socket in it would have no valid path", r.cfg.Data, n),
+			fmt.Sprintf("want a folder whose whole path has at most %d bytes", maxData))
 	}
 }
 

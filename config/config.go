@@ -16,12 +16,15 @@ import (
 // FileName is the file that every command reads when it is not told another.
 const FileName = "siaga112.yaml"
 
+// SocketName is the administration socket in the data folder.
+const SocketName = "siaga112.sock"
+
 // Config is one whole, valid configuration. A key that the file leaves out has its default, except trunks: a gateway that
 // hears nobody would be dead in silence, so at least one must be written.
 type Config struct {
 	// File is where it was read from, as an absolute path.
 	File string
-	// Node (node) names this gateway among others, in identifiers and records: letters, digits, - and _, at most 63.
+	// Node (node) names this gateway among others, in records: letters, digits, - and _, at most 63.
 	// Default ktp1.
 	Node string
 	// Zone (zone) is the time zone of hours, shifts and exports, by its IANA name: Asia/Jakarta and Asia/Pontianak are
@@ -43,7 +46,7 @@ type Config struct {
 // SIP is the signaling (sip).
 type SIP struct {
 	// Listen (listen) are the sockets, at least one, written udp:ADDRESS:PORT or tcp:ADDRESS:PORT. The address is an IP
-	// address, never a name; an IPv6 address stands in brackets. A port in use is an error at start. Port 0 takes any free
+	// address, never a name; an IPv6 address stands in brackets. One udp socket at most. A port in use is an error at start. Port 0 takes any free
 	// port and is for tests. Default udp:127.0.0.1:5060 and tcp:127.0.0.1:5060.
 	Listen []Listen
 	// Advertise (advertise) is the address in Via, Contact and SDP when it differs from the listener's: behind NAT, or when

@@ -63,7 +63,7 @@ node: "kalbar_2"
 zone: Asia/Jayapura
 data: /var/lib/siaga112/
 sip:
-  listen: ["tcp:10.1.0.1:5080", "udp:[fd00::1]:5080", udp:0.0.0.0:5062]
+  listen: ["tcp:10.1.0.1:5080", "udp:[fd00::1]:5080", tcp:0.0.0.0:5062]
   advertise: "203.0.113.7"
   realm: kalbar.go.id
   answer: taker
@@ -94,7 +94,7 @@ log: {level: debug, format: json}
 			Listen: []config.Listen{
 				{Network: "tcp", Addr: netip.MustParseAddrPort("10.1.0.1:5080")},
 				{Network: "udp", Addr: netip.MustParseAddrPort("[fd00::1]:5080")},
-				{Network: "udp", Addr: netip.MustParseAddrPort("0.0.0.0:5062")},
+				{Network: "tcp", Addr: netip.MustParseAddrPort("0.0.0.0:5062")},
 			},
 			Advertise: netip.MustParseAddr("203.0.113.7"),
 			Realm:     "kalbar.go.id",

@@ -96,6 +96,7 @@ func TestFaults(t *testing.T) {
 		`sip: {listen: ["127.0.0.1:5060"]}`:                   `1: sip.listen[0]: "127.0.0.1:5060" does not begin with udp: or tcp:; want as udp:127.0.0.1:5060`,
 		`sip: {listen: ["wss:127.0.0.1:443"]}`:                `1: sip.listen[0]: wss is not yet supported; want udp or tcp: udp:127.0.0.1:5060`,
 		`sip: {listen: ["udp:10.0.0.1:5", "udp:10.0.0.1:5"]}`: `1: sip.listen[1]: udp:10.0.0.1:5 stands twice; keep one of the two`,
+		`sip: {listen: ["udp:10.0.0.1:5", "udp:10.0.0.2:5"]}`: `1: sip.listen[1]: udp:10.0.0.2:5 is the second udp socket, after udp:10.0.0.1:5; want one: listen on 0.0.0.0 or [::] and set sip.advertise`,
 		`sip: {listen: ["udp:0.0.0.0:5060"]}`:                 `1: sip.listen[0]: udp:0.0.0.0:5060 is every address of the machine, and sip.advertise is empty; set sip.advertise to the address that the operator sees, or listen on that address`,
 		`sip: {listen: ["udp:127.0.0.1:20002"]}`:              `1: sip.listen[0]: port 20002 lies among the rtp.ports 20000-29999; want a port outside them, as 5060`,
 		"sip: {listen: []}":                                   `1: sip.listen: is an empty list; want at least one: ["udp:127.0.0.1:5060"]`,

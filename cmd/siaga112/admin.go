@@ -26,7 +26,7 @@ import (
 // administration is what the command line works with: the running gateway over its socket, or else the store itself.
 // close must be called.
 func administration(ctx context.Context, cfg *config.Config) (admin web.Admin, closed func() error, err error) {
-	client := web.Dial(filepath.Join(cfg.Data, socketName))
+	client := web.Dial(filepath.Join(cfg.Data, config.SocketName))
 	err = client.Ping(ctx)
 	if err == nil {
 		return client, func() error { client.Close(); return nil }, nil
@@ -113,8 +113,7 @@ func (l ledger) record(id call.ID) (call.Record, error) {
 	if len(pieces) == 0 {
 		return call.Record{}, fmt.Errorf("call %s: %w", id, web.ErrNotFound)
 	}
-	r, _, err := call.ParseBody(pieces[len(pieces)-1].Body)
-	return r, err
+	return call.ParseRecord(pieces[len(pieces)-1].Body)
 }
 
 // Show is everything about one subject.

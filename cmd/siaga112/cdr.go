@@ -46,6 +46,9 @@ func (s span) times(zone *time.Location) (from, to time.Time, err error) {
 			to = to.AddDate(0, 0, 1)
 		}
 	}
+	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
+		return from, to, fmt.Errorf("--from %s is not before --to %s", s.From, s.To)
+	}
 	return from, to, nil
 }
 

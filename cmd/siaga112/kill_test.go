@@ -67,7 +67,7 @@ queue: {wrap_up: 0s}
 		}
 		<-gateway.done
 		report := run(t, program, "-c", file, "cdr", "verify")
-		if !strings.Contains(report, "verified") {
+		if !strings.Contains(report, " live, verified") {
 			t.Fatalf("after a kill: %s", report)
 		}
 		gateway = serving(t, program, file)

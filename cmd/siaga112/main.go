@@ -40,8 +40,10 @@ func main() { os.Exit(command(os.Args[1:], terminal{in: os.Stdin, out: os.Stdout
 
 // command runs one command line and gives the exit status: 0, 1 for what failed, 2 for what was not understood.
 func command(args []string, t terminal) int {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A closed terminal stops it in order, too; a closed pipe on its output is an error of the write and no reason to die.
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()
+	signal.Ignore(syscall.SIGPIPE)
 	var c commands
 	status := -1
 	parser, err := kong.New(&c,
@@ -49,7 +51,6 @@ func command(args []string, t terminal) int {
 		kong.Description("Call-intake gateway for the emergency number 112."),
 		kong.Writers(t.out, t.err),
 		kong.Exit(func(code int) { status = code }),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(t, &c))

@@ -21,9 +21,6 @@ import (
 	"github.com/siaga112/siaga112/web"
 )
 
-// socketName is the administration socket in the data folder.
-const socketName = "siaga112.sock"
-
 // goodbyes is how long a stop waits for the last call to end. A phone that answers nothing takes longer; it is then left.
 // After that the line waits two seconds for its BYEs, and the store gives up two seconds after the last commit failed: five
 // in all.
@@ -79,16 +76,15 @@ func open(cfg *config.Config, p parts) (_ *gateway, err error) {
 		return nil, err
 	}
 	g.desk = queue.New(queue.Options{
-		Queue: cfg.Queue, Answer: cfg.SIP.Answer, MaxCalls: cfg.SIP.MaxCalls, Node: cfg.Node,
+		Queue: cfg.Queue, Answer: cfg.SIP.Answer, MaxCalls: cfg.SIP.MaxCalls,
 		Scorer: scorer, Journal: g.store, Alarm: alarms.set, Log: p.Log.Named("desk"), NewID: call.NewID,
 	})
-	unfinished, err := g.takeUp()
+	unfinished, alive, err := g.takeUp()
 	if err != nil {
 		return nil, err
 	}
-	gap := time.Since(g.store.LastBeat())
 	for id := range unfinished {
-		g.desk.Tell(id, call.Restored{Node: cfg.Node, Gap: gap})
+		g.desk.Tell(id, call.Restored{Node: cfg.Node, Gap: max(0, time.Since(alive))})
 	}
 	g.line, err = sip.Open(sip.Options{
 		Config: cfg, Net: p.Net, Prompt: prompt, Intake: g.desk, Keeper: g.store, Accounts: g.store,
@@ -110,21 +106,25 @@ func open(cfg *config.Config, p parts) (_ *gateway, err error) {
 	return g, nil
 }
 
-// takeUp applies the journal's live entries to the desk and tells which legs of which calls have not left.
-func (g *gateway) takeUp() (map[call.ID][]call.Leg, error) {
-	unfinished := map[call.ID][]call.Leg{}
+// takeUp applies the journal's live entries to the desk. It tells which legs of which calls have not left, and when the
+// earlier run was alive for the last time: its last heartbeat or entry.
+func (g *gateway) takeUp() (unfinished map[call.ID][]call.Leg, alive time.Time, err error) {
+	unfinished, alive = map[call.ID][]call.Leg{}, g.store.LastBeat()
 	for entries, err := range g.store.Live() {
 		if err != nil {
-			return nil, fmt.Errorf("read the live calls: %w", err)
+			return nil, alive, fmt.Errorf("read the live calls: %w", err)
 		}
 		for _, e := range entries {
 			g.desk.Apply(e)
+			if e.At.After(alive) {
+				alive = e.At
+			}
 		}
 		if legs := openLegs(entries); len(legs) > 0 {
 			unfinished[entries[0].Of] = legs
 		}
 	}
-	return unfinished, nil
+	return unfinished, alive, nil
 }
 
 // openLegs are the legs of an unfinished call that have not left, the caller last.
@@ -179,7 +179,7 @@ func learned(s *store.Store, maxDelay time.Duration) (*prank.Scorer, error) {
 		if piece.Of.Kind() != call.Call || len(piece.Body) == 0 {
 			continue
 		}
-		r, _, err := call.ParseBody(piece.Body)
+		r, err := call.ParseRecord(piece.Body)
 		if err != nil {
 			return nil, fmt.Errorf("learn from record %d: %w", piece.Seq, err)
 		}
@@ -190,7 +190,7 @@ func learned(s *store.Store, maxDelay time.Duration) (*prank.Scorer, error) {
 
 // serveAdmin opens the administration socket.
 func (g *gateway) serveAdmin() error {
-	ln, err := web.Listen(filepath.Join(g.cfg.Data, socketName))
+	ln, err := web.Listen(filepath.Join(g.cfg.Data, config.SocketName))
 	if err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func (g *gateway) Stop(ctx context.Context) (err error) {
 func (g *gateway) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, goodbyes)
 	defer cancel()
-	err := g.desk.Order(ctx, queue.Order{Verb: "stop"})
+	err := g.desk.Order(ctx, queue.Order{ID: call.NewID(call.Act, time.Now()), Verb: queue.Stop})
 	if err == nil {
 		err = g.desk.Idle(ctx)
 	}

@@ -4,15 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/siaga112/siaga112/config"
 	"github.com/siaga112/siaga112/sip/media"
+	"github.com/siaga112/siaga112/store"
+	"github.com/siaga112/siaga112/web"
 )
 
 type serveCommand struct{}
@@ -23,9 +23,9 @@ func (serveCommand) Run(ctx context.Context, c *commands, t terminal) error {
 	if err != nil {
 		return err
 	}
-	log := logger(cfg.Log, t.err)
-	//nolint:contextcheck // Stop ends the gateway, and says goodbye after ctx is done
-	g, err := open(cfg, parts{Net: media.System(), Log: log, Socket: true})
+	log, flush := logger(cfg.Log, t.err)
+	defer flush()
+	g, err := openWhenFree(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -40,20 +40,27 @@ func (serveCommand) Run(ctx context.Context, c *commands, t terminal) error {
 	return nil
 }
 
-// logger writes one line an event to w, as the configuration says.
-func logger(c config.Log, w io.Writer) *zap.Logger {
-	level, err := zapcore.ParseLevel(c.Level)
-	if err != nil { // config has checked it
-		level = zapcore.InfoLevel
+// openWhenFree opens the gateway. Where a command has the store open it waits for that to end; where another gateway has
+// it, it fails.
+func openWhenFree(ctx context.Context, cfg *config.Config, log *zap.Logger) (*gateway, error) {
+	said := false
+	for {
+		//nolint:contextcheck // Stop ends the gateway, and says goodbye after ctx is done
+		g, err := open(cfg, parts{Net: media.System(), Log: log, Socket: true})
+		if !errors.Is(err, store.ErrHeld) {
+			return g, err
+		}
+		client := web.Dial(filepath.Join(cfg.Data, config.SocketName))
+		serving := client.Ping(ctx) == nil
+		client.Close()
+		if serving || ctx.Err() != nil {
+			return nil, err
+		}
+		if !said {
+			log.Warn("waiting: a command has the store open, and it is no gateway", zap.Error(err))
+			said = true
+		}
 	}
-	ec := zap.NewProductionEncoderConfig()
-	ec.EncodeTime = zapcore.RFC3339TimeEncoder
-	ec.EncodeDuration = zapcore.StringDurationEncoder
-	enc := zapcore.NewConsoleEncoder(ec)
-	if c.Format == "json" {
-		enc = zapcore.NewJSONEncoder(ec)
-	}
-	return zap.New(zapcore.NewCore(enc, zapcore.Lock(zapcore.AddSync(w)), level))
 }
 
 type initCommand struct {

@@ -3,7 +3,6 @@
 package export
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -91,18 +90,11 @@ func rowAt(src Source, p call.Sealed, size uint64) (row Row, ok bool, err error)
 			last = q
 		}
 	}
-	r, err := readRecord(last.Body)
+	r, err := call.ParseRecord(last.Body)
 	if err != nil {
 		return Row{}, false, err
 	}
 	return Row{Record: r, Seq: p.Seq, Leaf: p.Leaf}, true, nil
-}
-
-// readRecord reads a body's first line only.
-func readRecord(body []byte) (call.Record, error) {
-	end := bytes.IndexByte(body, '\n') + 1
-	r, _, err := call.ParseBody(body[:end])
-	return r, err
 }
 
 // Names are the columns, in order. They are the names in both formats and do not change.
