@@ -30,7 +30,6 @@ type Options struct {
 	Queue    config.Queue
 	Answer   config.Answer
 	MaxCalls int           // live calls from which on a call gets 503; 0: no bound
-	Node     string        // this gateway's name; nothing needs it while there is one
 	Scorer   *prank.Scorer // has learnt from the sealed records; the Queue's from now on
 	Journal  Journal
 	Alarm    call.Alarm
@@ -45,6 +44,10 @@ type Queue struct {
 	log  *zap.Logger
 	view atomic.Pointer[View]
 
+	began time.Time        // of New, with the monotonic reading
+	wall  func() time.Time // time.Now, but in tests
+	skew  atomic.Int64     // what ahead told last
+
 	once   sync.Once     // of Start or Close
 	signal chan struct{} // capacity 1: there is work
 	done   chan struct{} // closed when the goroutine has ended, or never will begin
@@ -57,6 +60,7 @@ type Queue struct {
 	desk   *Desk
 	line   Line
 	raised map[string]bool // alarms that sound
+	full   bool            // alarmCalls last sounded for the number of calls
 	wake   time.Time       // of the desk; zero: never
 	steps  []*step         // in order: what is not both durable and acted on
 	acted  int             // so many of them, from the front, are acted on
@@ -88,6 +92,7 @@ func New(o Options) *Queue {
 	}
 	q := &Queue{
 		o: o, log: o.Log, signal: make(chan struct{}, 1), done: make(chan struct{}), raised: map[string]bool{},
+		began: time.Now(), wall: time.Now,
 		desk: NewDesk(Rules{Queue: o.Queue, Answer: o.Answer, MaxCalls: o.MaxCalls}, o.Scorer),
 	}
 	q.view.Store(&View{})
@@ -123,7 +128,7 @@ func (q *Queue) Tell(id call.ID, ev call.Event) {
 
 // Phone reports that a taker's phone is there, or gone. It never blocks.
 func (q *Queue) Phone(who call.Party, up bool) {
-	q.post(func() { q.step(Phone{Shift: q.o.NewID(call.Shift, time.Now()), Who: who, Up: up}, nil) })
+	q.post(func() { q.step(Phone{Shift: q.o.NewID(call.Shift, q.wall()), Who: who, Up: up}, nil) })
 }
 
 // Filed reports a sealed or amended record, for the score. It never blocks.
@@ -153,8 +158,9 @@ func (q *Queue) Order(ctx context.Context, o Order) error {
 	return nil
 }
 
-// View is the latest picture. With many live calls it may be a tenth of a second old.
-func (q *Queue) View() View { return *q.view.Load() }
+// View is the latest picture, its times by the wall clock as it goes now. With many live calls it may be a tenth of a
+// second old.
+func (q *Queue) View() View { return q.view.Load().shifted(q.ahead()) }
 
 // Idle returns when no call is live and all that was decided is acted on, or with the context's error or ErrClosed.
 func (q *Queue) Idle(ctx context.Context) error {
@@ -203,24 +209,24 @@ func (q *Queue) run() {
 	defer close(q.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	q.wake = time.Now()
+	q.wake = q.now()
 	for {
 		work, closed := q.take()
 		for _, f := range work {
 			q.guard(f)
 		}
-		if now := time.Now(); !q.wake.IsZero() && !q.wake.After(now) {
+		if now := q.now(); !q.wake.IsZero() && !q.wake.After(now) {
 			q.guard(func() { q.step(Tick{}, nil) })
 		}
-		q.flush(time.Now())
-		q.guard(func() { q.publish(time.Now()) })
+		q.flush(q.now())
+		q.guard(func() { q.publish(q.now()) })
 		if closed {
 			return
 		}
 		if at := q.next(); at.IsZero() {
 			timer.Stop()
 		} else {
-			timer.Reset(time.Until(at))
+			timer.Reset(at.Sub(q.now()))
 		}
 		select {
 		case <-q.signal:
@@ -258,7 +264,7 @@ func (q *Queue) guard(f func()) {
 
 func (q *Queue) panicked(p any) {
 	q.log.Error("the desk met a bug", zap.Any("panic", p), zap.Stack("stack"))
-	q.raise(alarmPanic, time.Now(), "the desk met a bug: one input was lost, calls go on; keep the log and report it, restart when the line is calm")
+	q.raise(alarmPanic, q.now(), "the desk met a bug: one input was lost, calls go on; keep the log and report it, restart when the line is calm")
 }
 
 // decide is the desk's Step. What it had decided when it panicked is applied, and so is journaled and acted on.
@@ -276,7 +282,7 @@ func (q *Queue) decide(now time.Time, in Input) (out Out) {
 // step takes one input and appends what it led to. A crash before the entries are durable loses the step whole: no action
 // of it was taken.
 func (q *Queue) step(in Input, reply chan error) {
-	now, strays := time.Now(), q.desk.strays
+	now, strays := q.now(), q.desk.strays
 	out := q.decide(now, in)
 	if q.desk.strays != strays {
 		q.log.Warn("input ignored", zap.String("input", fmt.Sprintf("%T", in)), zap.String("what", strange(in)), zap.Uint64("so far", q.desk.strays))
@@ -290,12 +296,12 @@ func (q *Queue) step(in Input, reply chan error) {
 		q.fresh = false
 	}
 	q.logEntries(out.Events)
-	q.refusing(out.Events, now)
+	q.refusing(in, out.Events, now)
 	s := &step{at: now, do: out.Do, reply: reply, durable: len(out.Events) == 0}
 	if s.durable {
 		answer(reply, nil)
 	} else {
-		q.o.Journal.Append(out.Events, func(err error) { q.post(func() { q.persisted(s, err) }) })
+		q.o.Journal.Append(shiftAll(out.Events, q.ahead()), func(err error) { q.post(func() { q.persisted(s, err) }) })
 	}
 	if !s.durable || len(s.do) > 0 {
 		q.steps = append(q.steps, s)
@@ -335,7 +341,7 @@ func (q *Queue) persisted(s *step, err error) {
 		q.clear(alarmJournal, "the journal is in time again")
 	case err != nil && s.reply == nil:
 		q.log.Error("entries were not journaled", zap.Error(err))
-		q.raise(alarmJournal, time.Now(), "the journal refused entries ("+err.Error()+"): calls go on, their records may lack something; look at the disk")
+		q.raise(alarmJournal, q.now(), "the journal refused entries ("+err.Error()+"): calls go on, their records may lack something; look at the disk")
 	}
 }
 
@@ -386,19 +392,28 @@ func (q *Queue) act(a Action) {
 	}
 }
 
-// refusing sounds the alarm when a call was refused, and ends it when the next is admitted.
-func (q *Queue) refusing(es []call.Entry, now time.Time) {
+// refusing sounds the alarm when the desk refused the call that has come, and ends it when it admits one. What the line
+// refused is not the desk's to complain of.
+func (q *Queue) refusing(in Input, es []call.Entry, now time.Time) {
+	f, _ := in.(Fact)
+	if told, ok := f.Event.(call.Arrived); !ok || told.Reject != 0 {
+		return
+	}
 	for _, e := range es {
 		a, ok := e.Event.(call.Arrived)
 		switch {
-		case ok && a.Reject == codeStopping:
-			text := fmt.Sprintf("calls get 503: %d calls are live; raise sip.max_calls if the machine can carry more", q.desk.admitted)
-			if q.desk.draining {
-				text = "calls get 503: the gateway is draining"
-			}
-			q.raise(alarmCalls, now, text)
-		case ok && a.Reject == 0:
+		case !ok:
+		case a.Reject == 0:
 			q.clear(alarmCalls, "calls are admitted again")
+		case q.desk.draining:
+			if q.full {
+				q.clear(alarmCalls, "the gateway is draining")
+			}
+			q.full = false
+			q.raise(alarmCalls, now, "calls get 503: the gateway is draining")
+		default:
+			q.full = true
+			q.raise(alarmCalls, now, fmt.Sprintf("calls get 503: %d calls are live; raise sip.max_calls if the machine can carry more", q.desk.admitted))
 		}
 	}
 }

@@ -192,17 +192,46 @@ func TestLinePanics(t *testing.T) {
 	})
 }
 
+// TestRefusedAlarm: it sounds for what the desk refused, and says why.
 func TestRefusedAlarm(t *testing.T) {
 	inBubble(t, func(t *testing.T, a *actor) {
+		a.Tell("c0", call.Arrived{Reject: 503}) // the line had no port for it
 		a.arrive("c1")
+		synctest.Wait()
+		same(t, "refused by the line", a.alarms.say(), "")
 		a.arrive("c2")
 		a.arrive("c3")
 		synctest.Wait()
 		same(t, "raised once", a.alarms.say(), "calls-refused for 0s")
+		same(t, "for the number of calls", a.alarms.lastText(), "calls get 503: 1 calls are live; raise sip.max_calls if the machine can carry more")
 		a.Tell("c1", byCaller)
-		a.arrive("c4")
+		a.Tell("c4", call.Arrived{Reject: 404})
+		a.Tell("c5", call.Arrived{Reject: 503})
+		synctest.Wait()
+		same(t, "not over by what the line refused", a.alarms.say(), "")
+		a.arrive("c6")
 		synctest.Wait()
 		same(t, "over", a.alarms.say(), "calls-refused over")
+	}, func(r *queue.Rules) { r.MaxCalls = 1 })
+}
+
+func TestRefusedAlarmOfADrain(t *testing.T) {
+	inBubble(t, func(t *testing.T, a *actor) {
+		a.arrive("c1")
+		a.arrive("c2")
+		synctest.Wait()
+		same(t, "full", a.alarms.say(), "calls-refused for 0s")
+		if err := a.Order(t.Context(), queue.Order{Verb: queue.Drain}); err != nil {
+			t.Fatal(err)
+		}
+		a.Tell("c3", call.Arrived{Reject: 503})
+		synctest.Wait()
+		same(t, "refused by the line", a.alarms.say(), "")
+		a.arrive("c4")
+		a.arrive("c5")
+		synctest.Wait()
+		same(t, "now for another cause, once", a.alarms.say(), "calls-refused over | calls-refused for 0s")
+		same(t, "which is said", a.alarms.lastText(), "calls get 503: the gateway is draining")
 	}, func(r *queue.Rules) { r.MaxCalls = 1 })
 }
 
@@ -217,12 +246,12 @@ func TestStopAndIdle(t *testing.T) {
 		if err := a.Order(t.Context(), queue.Order{Verb: queue.Stop, ID: "a1"}); err != nil {
 			t.Fatal(err)
 		}
+		same(t, "the act is durable when the order returns", a.journal.words("a1"), "acted stopped")
 		time.AfterFunc(300*time.Millisecond, func() { a.Tell("c1", byDesk) })
 		if err := a.Idle(t.Context()); err != nil {
 			t.Error(err)
 		}
 		same(t, "journal", a.journal.words("c1"), "arrived | scored unknown | queued 112 passed 0 | left 0 desk | ended restart")
-		same(t, "act", a.journal.words("a1"), "acted stopped")
 	})
 }
 

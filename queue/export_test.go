@@ -121,6 +121,15 @@ func (q *Queue) Mend() { q.desk.calls = map[call.ID]*liveCall{} }
 // Run does f in the actor's goroutine.
 func (q *Queue) Run(f func()) { q.post(f) }
 
+// SetWall makes the clock that people see, before Start.
+func (q *Queue) SetWall(wall func() time.Time) { q.wall = wall }
+
+// ShiftEntry is shift, and Skewed is skewed.
+var (
+	ShiftEntry = shift
+	Skewed     = skewed
+)
+
 // Mask is mask.
 func Mask(number string) string { return mask(number) }
 

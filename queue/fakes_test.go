@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,11 +138,13 @@ func (l *line) say() string {
 type alarms struct {
 	mu   sync.Mutex
 	said []string
+	text string // of the last
 }
 
-func (a *alarms) set(name string, since time.Time, _ string) {
+func (a *alarms) set(name string, since time.Time, text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.text = text
 	if since.IsZero() {
 		a.said = append(a.said, name+" over")
 		return
@@ -157,9 +160,17 @@ func (a *alarms) say() string {
 	return s
 }
 
+// lastText is the text of the last alarm.
+func (a *alarms) lastText() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.text
+}
+
 // actor is a Queue with its fakes.
 type actor struct {
 	*queue.Queue
+	ahead   atomic.Int64 // of the wall clock, against the bubble's
 	journal *journal
 	line    *line
 	alarms  *alarms
@@ -189,8 +200,12 @@ func newActor(level zapcore.Level, change ...func(*queue.Rules)) *actor {
 			return call.ID(fmt.Sprintf("%c%d", kind, shifts))
 		},
 	})
+	a.SetWall(func() time.Time { return time.Now().Add(time.Duration(a.ahead.Load())) })
 	return a
 }
+
+// setClock sets the clock that people see, so far ahead of the true time.
+func (a *actor) setClock(ahead time.Duration) { a.ahead.Store(int64(ahead)) }
 
 func (a *actor) arrive(id call.ID) {
 	a.Tell(id, call.Arrived{Trunk: "telkom", Called: "112", Caller: asserted("+628115550001")})

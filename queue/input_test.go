@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/siaga112/siaga112/call"
 	"github.com/siaga112/siaga112/queue"
 )
@@ -112,10 +114,13 @@ func TestClassify(t *testing.T) {
 func TestActs(t *testing.T) {
 	w := newWorld(t, rules(), nil)
 	w.must(w.step(queue.Order{ID: "a1", Verb: queue.Drain}).Err)
-	w.must(w.step(queue.Order{ID: "a2", Verb: queue.Stop}).Err)
+	w.must(w.step(queue.Order{ID: "a2", By: "t1", Verb: queue.Stop, Text: "update"}).Err)
 	w.must(w.step(queue.Order{Verb: queue.Stop}).Err)
 	same(t, "a1", w.journal("a1"), "acted draining")
-	same(t, "a2", w.journal("a2"), "acted stopped")
+	stopped := call.Entry{Of: "a2", N: 1, At: start, Event: call.Acted{By: "t1", What: "stopped", Detail: "update"}}
+	if diff := cmp.Diff(stopped, w.entries[len(w.entries)-1]); diff != "" {
+		t.Errorf("the act of a stop (-want +got):\n%s", diff)
+	}
 	if len(w.entries) != 2 {
 		t.Errorf("an order without an ID is no act: %v", w.entries)
 	}

@@ -87,11 +87,11 @@ const (
 	alarmPanic   = "desk"
 )
 
-// raise sounds an alarm that is not sounding yet.
+// raise sounds an alarm that is not sounding yet; since is a time of the desk.
 func (q *Queue) raise(name string, since time.Time, text string) {
 	if !q.raised[name] {
 		q.raised[name] = true
-		q.o.Alarm(name, since, text)
+		q.o.Alarm(name, q.seen(since), text)
 	}
 }
 

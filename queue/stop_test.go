@@ -128,6 +128,53 @@ func TestRestart(t *testing.T) {
 	same(t, "life goes on", w.offers(), "c5:1:t2")
 }
 
+// TestPhoneGrace: after a restart a taker whose phone is not heard of goes off, not at once and not with a call.
+func TestPhoneGrace(t *testing.T) {
+	tests := []struct {
+		name   string
+		called bool           // t1 was being rung
+		play   func(w *world) // since the restart
+		want   string         // of s1, since the restart
+	}{
+		{"a moment before", false, func(w *world) { w.wait(queue.PhoneGrace - time.Millisecond) }, ""},
+		{"then off", false, func(w *world) { w.wait(queue.PhoneGrace) }, "t1 off"},
+		{"a phone that comes back in time", false, func(w *world) {
+			w.wait(queue.PhoneGrace - time.Millisecond)
+			w.up("t1")
+			w.wait(time.Minute)
+		}, ""},
+		{"a phone that is gone is not waited for", false, func(w *world) { w.phone(false, "t1") }, "t1 off"},
+		{"a leg that leaves in that time does not end it", true, func(w *world) {
+			w.fact("c1", leftBy(1, "node"), byNode)
+			w.wait(queue.PhoneGrace - time.Millisecond)
+		}, ""},
+		{"but its end does", true, func(w *world) {
+			w.fact("c1", leftBy(1, "node"), byNode)
+			w.wait(queue.PhoneGrace)
+		}, "t1 off"},
+		{"a leg that leaves later ends it at once", true, func(w *world) {
+			w.wait(queue.PhoneGrace + time.Second)
+			w.fact("c1", leftBy(1, "node"), byNode)
+		}, "t1 off"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, rules(), nil)
+			w.up("t1")
+			if tt.called {
+				w.arrive("c1", "+621")
+			}
+			w = w.restart(rules())
+			w.step(queue.Tick{})
+			if tt.called {
+				w.fact("c1", call.Restored{Node: "n"})
+			}
+			tt.play(w)
+			same(t, "shift", w.journal("s1"), tt.want)
+		})
+	}
+}
+
 // TestRestartBetweenLeftAndEnded: the last commit held the last Left but not the Ended.
 func TestRestartBetweenLeftAndEnded(t *testing.T) {
 	w := newWorld(t, rules(), nil)
