@@ -2,6 +2,8 @@ package sip
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	sipgo "github.com/emiago/sipgo/sip"
@@ -126,7 +128,6 @@ func (a *actor) arrive(req *sipgo.Request, tx *sipgo.ServerTx, trunk config.Trun
 func (a *actor) prepare(g *leg) int {
 	stream, err := a.l.open(a, g)
 	if err != nil {
-		a.l.o.Alarm("rtp-ports", time.Now(), "no RTP port is free: calls are refused with 503; widen rtp.ports")
 		return sipgo.StatusServiceUnavailable
 	}
 	g.stream = stream
@@ -143,7 +144,8 @@ func (a *actor) prepare(g *leg) int {
 	return 0
 }
 
-// open binds the ports of a leg beside its listener. What the leg hears of keys is told to the desk.
+// open binds the ports of a leg beside its listener; the alarm tells when there are none. What the leg hears of keys is
+// told to the desk.
 func (l *Line) open(a *actor, g *leg) (*media.Stream, error) {
 	n := g.d.Leg
 	ports := l.ports[g.d.Local.Addr()]
@@ -152,7 +154,16 @@ func (l *Line) open(a *actor, g *leg) (*media.Stream, error) {
 			ports = p
 		}
 	}
-	return ports.Open(func(what string) { l.o.Intake.Tell(a.id, call.Heard{Leg: n, What: what}) })
+	s, err := ports.Open(func(what string) { l.o.Intake.Tell(a.id, call.Heard{Leg: n, What: what}) })
+	if err != nil {
+		l.noPorts.Store(true)
+		l.o.Alarm("rtp-ports", time.Now(), "no RTP port is free: calls are refused with 503, phones are not rung; widen rtp.ports")
+		return nil, err
+	}
+	if l.noPorts.CompareAndSwap(true, false) {
+		l.o.Alarm("rtp-ports", time.Time{}, "there are free RTP ports again")
+	}
+	return s, nil
 }
 
 func format(m sdp.Media) media.Format {
@@ -166,14 +177,32 @@ func format(m sdp.Media) media.Format {
 	return f
 }
 
-// progress is 180, again every minute so that no proxy on the way gives up (13.3.1.1).
+// progress is 180, again every minute so that no proxy on the way gives up (13.3.1.1), until the INVITE expires (13.3.1).
 func (a *actor) progress(g *leg) {
+	if g.expires.IsZero() {
+		g.expires = time.Now().Add(expiry(g.req))
+	}
+	if !time.Now().Before(g.expires) {
+		a.final(g, sipgo.StatusRequestTerminated)
+		a.leave(g, "network", "the INVITE expired", sipgo.StatusRequestTerminated)
+		return
+	}
 	res := respond(g.req, sipgo.StatusRinging, "Ringing", nil)
 	res.AppendHeader(contact(g.d.Net, a.l.advertised(g.d.Local)))
 	if err := g.tx.Respond(res); err != nil {
 		a.l.log.Debug("180 not sent", zap.String("call", string(a.id)), zap.Error(err))
 	}
-	a.after(g, time.Minute, func() { a.progress(g) })
+	a.after(g, min(time.Minute, time.Until(g.expires)), func() { a.progress(g) })
+}
+
+// expiry is how long a caller may ring: the INVITE's Expires (20.19), and never longer than longestUp.
+func expiry(req *sipgo.Request) time.Duration {
+	if h := req.GetHeader("Expires"); h != nil {
+		if n, err := strconv.ParseUint(strings.TrimSpace(h.Value()), 10, 32); err == nil && n > 0 {
+			return min(longestUp, time.Duration(n)*time.Second)
+		}
+	}
+	return longestUp
 }
 
 // answer sends our 200 and repeats it until its ACK (13.3.1.4).

@@ -3,6 +3,7 @@ package sip_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,6 +172,65 @@ func TestRingingIsRepeated(t *testing.T) {
 	})
 }
 
+// RFC 3261, 13.3.1: a caller rings until the INVITE expires, or for an hour where it does not say or says more. Then it
+// gets 487, and the leg has left.
+func TestExpiredINVITE(t *testing.T) {
+	tests := []struct {
+		name, expires string
+		ringing       int // how many 180 there are
+		after         time.Duration
+	}{
+		{"two seconds", "Expires: 2\n", 1, 2 * time.Second},
+		{"between two 180", "Expires: 90\n", 2, 90 * time.Second},
+		{"not said", "", 60, time.Hour},
+		{"longer than we ring", "Expires: 7200\n", 60, time.Hour},
+		{"zero", "Expires: 0\n", 60, time.Hour},
+		{"no number", "Expires: soon\n", 60, time.Hour},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.options.Config.SIP.Answer = config.AnswerTaker
+				r.open()
+				c := r.caller(r.peer(trunk)).arrive("Max-Forwards", tt.expires+"Max-Forwards")
+				r.line.Play(c.id, 0, "")
+				first := c.want("SIP/2.0 180")
+				m := first
+				for n := 1; n < tt.ringing; n++ {
+					m = c.wantWithin("SIP/2.0 180", time.Minute+time.Second)
+					if m.at-first.at != time.Duration(n)*time.Minute {
+						t.Errorf("180 again after %s", m.at-first.at)
+					}
+				}
+				r.wantStory(c.id, "arrived")
+				if m = c.wantWithin("SIP/2.0 487", time.Minute+time.Second); m.at-first.at != tt.after || m.tag("To") != first.tag("To") {
+					t.Errorf("487 after %s, want %s:\n%s", m.at-first.at, tt.after, m.text)
+				}
+				c.ackFinal()
+				c.none(5 * time.Minute)
+				r.wantStory(c.id, "arrived left:0:network:487")
+				r.wantGone()
+			})
+		})
+	}
+}
+
+// Who has been answered is on the line however soon the INVITE would have expired.
+func TestAnsweredBeforeItExpires(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.caller(r.peer(trunk)).arrive("Max-Forwards", "Expires: 2\nMax-Forwards")
+		r.line.Play(c.id, 0, "")
+		c.want("SIP/2.0 180")
+		pass(time.Second)
+		r.line.Answer(c.id)
+		c.answered()
+		c.ack()
+		c.none(20 * time.Second)
+		r.wantStory(c.id, "arrived answered:0")
+	})
+}
+
 func TestRefusals(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -314,6 +374,55 @@ func TestNoPort(t *testing.T) {
 		a.ackFinal()
 		pass(time.Second)
 		r.wantStory(r.caller(p).arrive().id, "arrived") // the port is free again
+	})
+}
+
+// The alarm sounds while there is no port, and is silent again with the next one that is found.
+func TestAlarmOfPorts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.options.Config.RTP = config.RTP{First: 20000, Last: 20001}
+		var mu sync.Mutex
+		var got []string
+		r.options.Alarm = func(name string, since time.Time, _ string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if s := fmt.Sprint(name, " ", !since.IsZero()); len(got) == 0 || got[len(got)-1] != s { // it may be said again
+				got = append(got, s)
+			}
+		}
+		want := func(when string, alarms ...string) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if diff := cmp.Diff(alarms, got); diff != "" {
+				t.Errorf("%s: alarms (-want +got):\n%s", when, diff)
+			}
+		}
+		r.open()
+		p := r.peer(trunk)
+		first := r.caller(p).arrive()
+		want("a port was free")
+		for range 2 {
+			c := r.caller(p).arrive()
+			r.line.Drop(c.id, 0, 503)
+			c.find("SIP/2.0 503", time.Second)
+			c.ackFinal()
+			pass(10 * time.Millisecond)
+			want("no port", "rtp-ports true")
+		}
+		r.line.Drop(first.id, 0, 480)
+		first.find("SIP/2.0 480", time.Second)
+		first.ackFinal()
+		pass(10 * time.Millisecond)
+		for range 2 {
+			c := r.caller(p).arrive()
+			want("a port again", "rtp-ports true", "rtp-ports false")
+			r.line.Drop(c.id, 0, 480)
+			c.find("SIP/2.0 480", time.Second)
+			c.ackFinal()
+			pass(10 * time.Millisecond)
+		}
 	})
 }
 

@@ -45,12 +45,15 @@ type leg struct {
 	ok     *sipgo.Response // our 200, until its ACK
 	hangUp int             // the code to hang up with once the ACK is here; 0: none
 
+	expires time.Time // while it rings: when the INVITE expires; zero: it does not ring
+
 	// Of the others, whose INVITE is ours.
 	invite      *sipgo.Request
 	provisional bool // a CANCEL may go out (RFC 3261, 9.1)
 	rang        bool
 	cancel      int // the code to give up with; 0: it is wanted
 	cancelSent  bool
+	over        chan struct{} // closed when the INVITE is given up without a final response
 }
 
 // newActor starts the goroutine of a call whose first work is begin; nil when the line is closing.
@@ -146,6 +149,9 @@ func (a *actor) hurry() {
 			a.final(g, sipgo.StatusServiceUnavailable)
 		case g.provisional:
 			a.sendCancel(g, sipgo.StatusServiceUnavailable)
+		}
+		if g.state == inviting && g.over != nil { // a phone that answers nothing more
+			time.AfterFunc(lifetime, func() { close(g.over) })
 		}
 		a.leave(g, "node", "stopping", 0)
 	}
@@ -247,7 +253,7 @@ func (a *actor) play(n call.Leg) {
 // request sends a request inside the leg's dialog; on gets the final response, nil for none. It may be nil.
 func (a *actor) request(g *leg, method sipgo.RequestMethod, reason string, on func(*sipgo.Response)) {
 	g.d.LocalSeq++
-	req, err := g.d.request(method, g.d.LocalSeq, a.l.advertised(g.d.Local))
+	req, err := a.l.request(&g.d, method, g.d.LocalSeq)
 	if err != nil {
 		a.l.log.Warn("request not sent", zap.String("call", string(a.id)), zap.Error(err))
 		if on != nil {

@@ -24,14 +24,13 @@ func (a *actor) ring(n call.Leg, to call.Party, display string) {
 	}
 	at := a.l.advertised(b.Local)
 	name := tag(a.id, n)
-	g := &leg{d: Dialog{
+	g := &leg{over: make(chan struct{}), d: Dialog{
 		Leg: n, CallID: name, LocalTag: name, Net: b.Net, Local: b.Local, Peer: b.Peer, Flow: true, Target: b.Contact, LocalSeq: 1,
 		LocalURI:  a.presented(display, hostText(at.Addr())),
 		RemoteURI: fmt.Sprintf("<sip:%s@%s>", to.Taker, a.l.o.Config.SIP.Realm),
 	}}
 	stream, err := a.l.open(a, g)
 	if err != nil {
-		a.l.o.Alarm("rtp-ports", time.Now(), "no RTP port is free: no phone can be rung; widen rtp.ports")
 		a.tell(call.Left{Leg: n, By: "node", Why: "no RTP port", Code: sipgo.StatusServiceUnavailable})
 		return
 	}
@@ -39,7 +38,7 @@ func (a *actor) ring(n call.Leg, to call.Party, display string) {
 	g.d.Ports = [2]uint16{stream.Port(), stream.Port() + 1}
 	g.d.Offer = sdp.Offer(sdp.Local{Addr: at.Addr(), Port: stream.Port(), Session: uint64(time.Now().UnixMilli()), Version: 1})
 	a.legs[n] = g
-	req, err := g.d.request(sipgo.INVITE, g.d.LocalSeq, at)
+	req, err := a.l.request(&g.d, sipgo.INVITE, g.d.LocalSeq)
 	if err != nil {
 		a.l.log.Warn("phone can't be rung", zap.String("taker", string(to.Taker)), zap.Error(err))
 		a.leave(g, "network", "its Contact can't be used", sipgo.StatusTemporarilyUnavailable)
@@ -51,7 +50,11 @@ func (a *actor) ring(n call.Leg, to call.Party, display string) {
 	req.SetBody(g.d.Offer)
 	g.invite, g.d.Invite = req, []byte(req.String())
 	a.keep(g)
-	a.l.send(req, g.d.Local, func(res *sipgo.Response) { a.post(func() { a.response(g, res) }) })
+	a.l.sendUntil(g.over, req, g.d.Local, func(res *sipgo.Response) {
+		if !a.post(func() { a.response(g, res) }) {
+			a.l.unwanted(g, res)
+		}
+	})
 }
 
 // presented is the From that the taker's phone shows: the caller's number with what the desk says of it.
@@ -75,9 +78,7 @@ func (a *actor) presented(display, host string) string {
 // final response.
 func (a *actor) response(g *leg, res *sipgo.Response) {
 	if a.legs[g.d.Leg] != g {
-		if res != nil && res.IsSuccess() {
-			a.l.farewell(g.d, res)
-		}
+		a.l.unwanted(g, res)
 		return
 	}
 	switch {
@@ -94,6 +95,19 @@ func (a *actor) response(g *leg, res *sipgo.Response) {
 		a.leave(g, "desk", "", res.StatusCode)
 	default:
 		a.leave(g, "taker", res.Reason, res.StatusCode)
+	}
+}
+
+// unwanted takes what a phone answers to an INVITE whose leg has left: a CANCEL with the first 1xx, ACK and BYE for a 2xx.
+// It runs where the leg's call does, or after that has ended.
+func (l *Line) unwanted(g *leg, res *sipgo.Response) {
+	switch {
+	case res == nil:
+	case res.IsSuccess():
+		l.farewell(g.d, res)
+	case res.IsProvisional() && !g.cancelSent:
+		g.cancelSent = true
+		l.cancelRequest(g.invite, g.d, sipgo.StatusServiceUnavailable)
 	}
 }
 
@@ -140,7 +154,7 @@ func (a *actor) pickedUp(g *leg, res *sipgo.Response) {
 
 // ack acknowledges a 2xx (13.2.2.4).
 func (a *actor) ack(g *leg) {
-	req, err := g.d.request(sipgo.ACK, g.invite.CSeq().SeqNo, a.l.advertised(g.d.Local))
+	req, err := a.l.request(&g.d, sipgo.ACK, g.invite.CSeq().SeqNo)
 	if err != nil {
 		a.l.log.Warn("ACK not sent", zap.String("call", string(a.id)), zap.Error(err))
 		return
@@ -195,14 +209,13 @@ func (l *Line) strayDialog(res *sipgo.Response) Dialog {
 // farewell ends a dialog that nobody wants: ACK and BYE.
 func (l *Line) farewell(d Dialog, res *sipgo.Response) {
 	d.accept(res)
-	at := l.advertised(d.Local)
-	ack, err := d.request(sipgo.ACK, res.CSeq().SeqNo, at)
+	ack, err := l.request(&d, sipgo.ACK, res.CSeq().SeqNo)
 	if err != nil {
 		l.log.Warn("an unwanted 2xx can't be acknowledged", zap.Error(err))
 		return
 	}
 	l.write(ack, d.Local)
-	bye, err := d.request(sipgo.BYE, d.LocalSeq+1, at)
+	bye, err := l.request(&d, sipgo.BYE, d.LocalSeq+1)
 	if err != nil {
 		return // the ACK was built from the same dialog: cannot happen
 	}

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	sipgo "github.com/emiago/sipgo/sip"
 
@@ -36,7 +35,6 @@ type Dialog struct {
 	Offer     []byte         `json:"offer,omitempty"`
 	Answer    []byte         `json:"answer,omitempty"`
 	Ports     [2]uint16      `json:"ports,omitzero"` // our RTP and RTCP ports
-	Expires   time.Duration  `json:"expires,omitempty"`
 }
 
 // encode is what Keep stores.
@@ -101,11 +99,11 @@ func (d *Dialog) accept(res *sipgo.Response) {
 func (d *Dialog) request(method sipgo.RequestMethod, seq uint32, at netip.AddrPort) (*sipgo.Request, error) {
 	var target sipgo.Uri
 	if err := sipgo.ParseUri(d.Target, &target); err != nil {
-		return nil, fmt.Errorf("%s in dialog %s: remote target %q: %w", method, d.CallID, d.Target, err)
+		return nil, fmt.Errorf("%s in dialog %s: the remote target is no URI", method, d.CallID) // it has a number in it: not into a log
 	}
 	routes, err := parseRoutes(d.Routes)
 	if err != nil {
-		return nil, fmt.Errorf("%s in dialog %s: %w", method, d.CallID, err)
+		return nil, fmt.Errorf("%s in dialog %s: a route is no URI", method, d.CallID)
 	}
 	if len(routes) > 0 && !routes[0].UriParams.Has("lr") { // strict router (12.2.1.1)
 		target, routes = routes[0], append(routes[1:], target)
@@ -131,10 +129,10 @@ func (d *Dialog) request(method sipgo.RequestMethod, seq uint32, at netip.AddrPo
 	return req, nil
 }
 
-// next is where the next request of the dialog goes: the flow for a registered phone and over TCP, else the first route
-// or the remote target where that is an address, else the flow.
+// next is where the next request of the dialog goes: the flow for a registered phone, else the first route or the remote
+// target where that is an address, else the flow. Over TCP a connection that is open is better: Line.request.
 func (d *Dialog) next(routes []sipgo.Uri, target sipgo.Uri) netip.AddrPort {
-	if d.Flow || d.Net != "UDP" {
+	if d.Flow {
 		return d.Peer
 	}
 	if len(routes) > 0 {

@@ -109,7 +109,7 @@ func TestNextHop(t *testing.T) {
 		{"IPv6", sip.Dialog{Net: "UDP", Target: "sip:x@[fd00::4]:5090", Peer: peer}, "[fd00::4]:5090"},
 		{"a name nobody resolves: the flow", sip.Dialog{Net: "UDP", Target: "sip:x@abc.invalid", Peer: peer}, peer.String()},
 		{"a registered phone: the flow", sip.Dialog{Net: "UDP", Flow: true, Target: "sip:x@10.0.0.4:5090", Peer: peer}, peer.String()},
-		{"TCP: the connection", sip.Dialog{Net: "TCP", Target: "sip:x@10.0.0.4:5090", Peer: peer}, peer.String()},
+		{"TCP: where its Contact listens", sip.Dialog{Net: "TCP", Target: "sip:x@10.0.0.4:5090", Peer: peer}, "10.0.0.4:5090"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

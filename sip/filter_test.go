@@ -1,8 +1,10 @@
 package sip_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -126,5 +128,25 @@ func TestOPTIONSFromATrunk(t *testing.T) {
 		c.want("SIP/2.0 481")
 		c.send(c.request("OPTIONS", 8, c.to, "nobody"))
 		c.want("SIP/2.0 481")
+	})
+}
+
+// An address that is a trunk's and, by a wide network, a taker's too is the trunk's: nobody registers from it.
+func TestTrunkAmongTheTakers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.options.Config.Takers.From = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		r.open()
+		p := r.peer(trunk)
+		p.send(p.registration("t1", ""))
+		p.want("SIP/2.0 403")
+		r.caller(p).talk()
+		r.taker("t1", desk) // the others of the wide network are takers
+		other := r.caller(r.peer(desk2))
+		other.send(other.invite())
+		other.want("SIP/2.0 403")
+		if len(r.ids()) != 1 || r.line.Strangers() != 0 {
+			t.Errorf("%d calls, %d strangers", len(r.ids()), r.line.Strangers())
+		}
 	})
 }

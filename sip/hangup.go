@@ -37,7 +37,10 @@ func (a *actor) giveUp(g *leg, code int) {
 	if g.provisional {
 		a.sendCancel(g, g.cancel)
 	}
-	a.after(g, lifetime, func() { a.leave(g, "desk", "no answer to the CANCEL", sipgo.StatusRequestTimeout) })
+	a.after(g, lifetime, func() {
+		close(g.over)
+		a.leave(g, "desk", "no answer to the CANCEL", sipgo.StatusRequestTimeout)
+	})
 }
 
 // sendCancel sends the CANCEL of the leg's INVITE once: same branch, same Request-URI (9.1).

@@ -1,9 +1,12 @@
 package sip_test
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/siaga112/siaga112/call"
 )
 
 func TestBYEFromUs(t *testing.T) {
@@ -224,6 +227,74 @@ func TestLeftFollowsTheBYE(t *testing.T) {
 			}
 			if !bye {
 				t.Fatal("no BYE was written")
+			}
+		})
+	}
+}
+
+// A phone that rings and answers neither our CANCEL nor, ever, the INVITE: after 64*T1 the leg has left, and nobody waits
+// for the INVITE's final response any more (9.1: such a transaction has no end of its own).
+func TestUnansweredCANCELLeavesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c, ph, m := ringing(r)
+		ph.reply(m, "180 Ringing", "p")
+		r.line.Forget("t1") // no OPTIONS: only the leg's own transactions are left
+		r.line.Drop(c.id, 0, 200)
+		c.reply(c.want("BYE"), "200 OK", "")
+		pass(2 * lifetime)
+		if n := pumps(); n != 1 {
+			t.Fatalf("%d transactions are waited for while it rings, want the INVITE's", n)
+		}
+		ph.drain(0)
+		r.line.Drop(c.id, 1, 487)
+		ph.want("CANCEL")
+		pass(lifetime - 2*time.Second)
+		r.wantStory(c.id, waiting+"left:0:desk rang:1")
+		pass(3 * time.Second)
+		r.wantStory(c.id, waiting+"left:0:desk rang:1 left:1:desk:408")
+		pass(lifetime) // what is left of the CANCEL's transaction
+		if n := pumps(); n != 0 {
+			t.Errorf("%d transactions are still waited for", n)
+		}
+		r.wantGone()
+	})
+}
+
+// pumps is how many client transactions of the line are waited for.
+func pumps() int {
+	buf := make([]byte, 1<<22)
+	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "/sip.pump(")
+}
+
+// A call breaks while a phone has not given any sign yet: when it rings after all it gets a CANCEL, and a 200 gets ACK and
+// BYE.
+func TestPhoneOfABrokenCall(t *testing.T) {
+	for late, want := range map[string][]string{"180 Ringing": {"CANCEL"}, "200 OK": {"ACK", "BYE"}} {
+		bubble(t, func(t *testing.T, r *rig) {
+			c, ph, first := ringing(r)
+			r.line.Ring(c.id, 2, party("t1"), "")
+			second := ph.wantPast("INVITE", 100*time.Millisecond)
+			r.mu.Lock()
+			r.onTell = func(_ call.ID, ev call.Event) {
+				if _, ok := ev.(call.Rang); ok {
+					panic("a test")
+				}
+			}
+			r.mu.Unlock()
+			ph.reply(second, "180 Ringing", "p2")
+			c.reply(c.want("BYE"), "200 OK", "")
+			pass(time.Second)
+			ph.drain(time.Second)
+			if late[0] == '2' {
+				ph.replySDP(first, late, "p1")
+			} else {
+				ph.reply(first, late, "p1")
+			}
+			for _, w := range want {
+				m := ph.find(w, 2*time.Second)
+				if w != "ACK" {
+					ph.reply(m, "200 OK", "p1")
+				}
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	sipgo "github.com/emiago/sipgo/sip"
@@ -48,6 +49,7 @@ type Line struct {
 	parting sync.WaitGroup  // BYE and CANCEL transactions that are not over
 	stop    context.Context // done when the line closes: what waits for a peer stops waiting
 	cancel  context.CancelFunc
+	noPorts atomic.Bool // the alarm sounds
 
 	mu       sync.Mutex
 	closed   bool // no goroutine begins any more
@@ -95,7 +97,9 @@ func (l *Line) layers() {
 	l.tp = sipgo.NewTransportLayer(nil, sipgo.NewParser(), nil,
 		sipgo.WithTransportLayerLogger(logger),
 		sipgo.WithTransportLayerReadFilter(l.from.read),
-		sipgo.WithTransportLayerTransports(sipgo.TransportsConfig{TCP: &sipgo.TransportTCP{WriteTimeout: t2, DialerCreate: neverDial}}))
+		sipgo.WithTransportLayerTransports(sipgo.TransportsConfig{TCP: &sipgo.TransportTCP{
+			ReadTimeout: idleTCP, WriteTimeout: t2, DialerCreate: neverDial,
+		}}))
 	l.tp.OnMessage(l.arriving)
 	l.tx = sipgo.NewTransactionLayer(l.tp,
 		sipgo.WithTransactionLayerLogger(logger),

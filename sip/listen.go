@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -154,8 +157,13 @@ func (l *Line) advertised(local netip.AddrPort) netip.AddrPort {
 // connection has to be made first. on runs in the transaction's goroutine, which the line waits for, or before send
 // returns when nothing could be sent.
 func (l *Line) send(req *sipgo.Request, local netip.AddrPort, on func(*sipgo.Response)) {
+	l.sendUntil(nil, req, local, on)
+}
+
+// sendUntil is send for a transaction that is given up when over is closed, if it has no final response by then.
+func (l *Line) sendUntil(over <-chan struct{}, req *sipgo.Request, local netip.AddrPort, on func(*sipgo.Response)) {
 	if l.connected(req, local) {
-		if tx := l.begin(req); tx == nil || !l.spawn(func() { pump(tx, on) }) {
+		if tx := l.begin(req); tx == nil || !l.spawn(func() { pump(over, tx, on) }) {
 			on(nil)
 		}
 		return
@@ -169,13 +177,27 @@ func (l *Line) send(req *sipgo.Request, local netip.AddrPort, on func(*sipgo.Res
 			return
 		}
 		if tx := l.begin(req); tx != nil {
-			pump(tx, on)
+			pump(over, tx, on)
 			return
 		}
 		on(nil)
 	}) {
 		on(nil)
 	}
+}
+
+// request builds a request inside a dialog. Over TCP it goes over the peer's connection while there is one (18.1.1), else
+// where the dialog says: the port that a connection came from is nobody's once it has gone.
+func (l *Line) request(d *Dialog, method sipgo.RequestMethod, seq uint32) (*sipgo.Request, error) {
+	req, err := d.request(method, seq, l.advertised(d.Local))
+	if err != nil || d.Net == "UDP" {
+		return req, err
+	}
+	if c, err := l.tp.GetConnection(d.Net, d.Peer.String()); err == nil {
+		release(c)
+		req.SetDestination(d.Peer.String())
+	}
+	return req, nil
 }
 
 // begin writes the request and starts its transaction; nil when it could not be written.
@@ -196,14 +218,21 @@ func (l *Line) begin(req *sipgo.Request) *sipgo.ClientTx {
 
 // unsent logs a request that did not go out, without the numbers in it.
 func (l *Line) unsent(req *sipgo.Request, err error) {
-	l.log.Info("request not sent", zap.String("method", string(req.Method)), zap.String("to", req.Destination()), zap.Error(err))
+	why := strings.ReplaceAll(err.Error(), strconv.Quote(req.StartLine()), string(req.Method)) // sipgo quotes the Request-URI
+	l.log.Info("request not sent", zap.String("method", string(req.Method)), zap.String("to", req.Destination()), zap.String("error", why))
 }
 
-// pump reads a client transaction until its end: one that is not read blocks sipgo's timers.
-func pump(tx *sipgo.ClientTx, on func(*sipgo.Response)) {
+// pump reads a client transaction until its end: one that is not read blocks sipgo's timers. An INVITE whose CANCEL is not
+// answered has no end of its own (9.1): over gives it one.
+func pump(over <-chan struct{}, tx *sipgo.ClientTx, on func(*sipgo.Response)) {
 	final := false
 	for {
 		select {
+		case <-over:
+			over = nil
+			if !final {
+				tx.Terminate()
+			}
 		case res := <-tx.Responses():
 			if final {
 				continue
@@ -314,7 +343,7 @@ func (t *tcpListener) Accept() (net.Conn, error) {
 	select {
 	case h := <-t.conns:
 		t.pooled = h.pooled
-		return h.conn, nil
+		return &patient{Conn: h.conn}, nil
 	case <-t.over:
 		return nil, net.ErrClosed
 	}
@@ -351,5 +380,30 @@ func (t *tcpListener) hand(ctx context.Context, conn net.Conn) error {
 func drop(c net.Conn) {
 	if err := c.Close(); err != nil {
 		return // it is gone, which is all that was wanted
+	}
+}
+
+// patient is a connection whose reading times out only when nothing has been written either: a caller who hears our 180
+// every minute says nothing himself.
+type patient struct {
+	net.Conn
+	wrote atomic.Int64
+}
+
+func (c *patient) Write(b []byte) (int, error) {
+	c.wrote.Store(time.Now().UnixNano())
+	return c.Conn.Write(b)
+}
+
+func (c *patient) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		until := time.Unix(0, c.wrote.Load()).Add(idleTCP)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(until) {
+			return n, err
+		}
+		if err := c.SetReadDeadline(until); err != nil {
+			return n, err
+		}
 	}
 }

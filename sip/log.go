@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,10 +18,10 @@ func sipgoLog(log *zap.Logger) *slog.Logger {
 		return zapcore.NewSamplerWithOptions(c, time.Minute, 3, 0)
 	})
 	core := log.Named("sipgo").WithOptions(zap.IncreaseLevel(zap.WarnLevel), sampled).Core()
-	return slog.New(redacted{zapslog.NewHandler(core)})
+	return slog.New(redacted{zapslog.NewHandler(core, zapslog.AddStacktraceAt(slog.LevelError+1))})
 }
 
-// redacted replaces messages by their length.
+// redacted replaces messages by their length, and cuts errors where they quote one.
 type redacted struct{ slog.Handler }
 
 // Handle passes the record on without what is in a message.
@@ -28,6 +29,12 @@ func (r redacted) Handle(ctx context.Context, rec slog.Record) error {
 	out := slog.NewRecord(rec.Time, rec.Level, rec.Message, rec.PC)
 	rec.Attrs(func(a slog.Attr) bool {
 		switch a.Key {
+		case "error": // it may quote the message
+			text := a.Value.String()
+			if i := strings.IndexAny(text, "'\"*"); i >= 0 {
+				text = text[:i]
+			}
+			a = slog.String("error", text)
 		case "data", "req", "res", "msg", "invite_request", "invite_response", "cancel_request":
 			a = slog.Int(a.Key+"_bytes", len(a.Value.String()))
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -18,10 +19,11 @@ import (
 )
 
 const (
-	maxExpires  = time.Hour        // the longest registration that is granted (RFC 3261, 10.3)
-	firstPause  = time.Second / 2  // after the first wrong password; doubled with each
-	longPause   = 30 * time.Second // and never longer
-	maxFailures = 10_000           // users and addresses whose wrong passwords are remembered
+	maxExpires = time.Hour        // the longest registration that is granted (RFC 3261, 10.3)
+	firstPause = time.Second / 2  // after the first wrong password; doubled with each
+	longPause  = 30 * time.Second // and never longer
+	failureAge = 10 * time.Minute // after this a wrong password is forgotten
+	maxMemory  = 10_000           // wrong passwords, and nonces, that are remembered at a time
 )
 
 // binding is where a call taker's phone is: one contact, the newest. It is stored as JSON.
@@ -46,11 +48,24 @@ type registrar struct {
 	mu       sync.Mutex
 	closed   bool
 	bindings map[call.TakerID]*binding
-	failures map[string]time.Duration // the next pause, by user and address
+	failures map[string]failure // by user and address
+	counts   map[string]count   // by nonce
+}
+
+// failure is a wrong password.
+type failure struct {
+	next time.Duration // the pause before the next refusal
+	at   time.Time
+}
+
+// count is the highest nonce count seen (RFC 7616, 3.4: nc): a request that comes a second time is a replay.
+type count struct {
+	nc int
+	at time.Time
 }
 
 func newRegistrar(l *Line, a Accounts, secret [32]byte) *registrar {
-	return &registrar{l: l, accounts: a, nonces: nonces{secret}, bindings: map[call.TakerID]*binding{}, failures: map[string]time.Duration{}}
+	return &registrar{l: l, accounts: a, nonces: nonces{secret}, bindings: map[call.TakerID]*binding{}, failures: map[string]failure{}, counts: map[string]count{}}
 }
 
 // restore takes up the registrations of an earlier run: each phone counts as up until its OPTIONS fails.
@@ -107,10 +122,33 @@ func (r *registrar) identify(req *sipgo.Request) (user string, who call.Party, e
 	if err := authenticate(string(req.Method), r.l.o.Config.SIP.Realm, ha1[algorithm], cred); err != nil {
 		return cred.Username, call.Party{}, err
 	}
+	if !r.fresh(cred.Nonce, cred.Nc) {
+		return cred.Username, call.Party{}, errStale
+	}
 	if req.To().Address.User != cred.Username {
 		return cred.Username, call.Party{}, fmt.Errorf("registers for %q", req.To().Address.User)
 	}
 	return cred.Username, who, nil
+}
+
+// fresh tells whether the nonce has not been used with that count or a higher one. A nonce lives for nonceAge; when there
+// are too many, the old ones go, and if none is old all phones are asked once more.
+func (r *registrar) fresh(nonce string, nc int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if len(r.counts) >= maxMemory {
+		maps.DeleteFunc(r.counts, func(_ string, c count) bool { return now.Sub(c.at) > nonceAge })
+	}
+	last, used := r.counts[nonce]
+	if used && nc <= last.nc || !used && len(r.counts) >= maxMemory {
+		return false
+	}
+	if !used {
+		last.at = now
+	}
+	r.counts[nonce] = count{nc, last.at}
+	return true
 }
 
 func (r *registrar) challenge(req *sipgo.Request, stale bool) *sipgo.Response {
@@ -125,9 +163,13 @@ func (r *registrar) challenge(req *sipgo.Request, stale bool) *sipgo.Response {
 // pause waits before a refusal, longer with each wrong password of the same user and address.
 func (r *registrar) pause(who string) {
 	r.mu.Lock()
-	d := max(r.failures[who], firstPause)
-	if len(r.failures) < maxFailures {
-		r.failures[who] = min(2*d, longPause)
+	now := time.Now()
+	if len(r.failures) >= maxMemory {
+		maps.DeleteFunc(r.failures, func(_ string, f failure) bool { return now.Sub(f.at) > failureAge })
+	}
+	d := max(r.failures[who].next, firstPause)
+	if len(r.failures) < maxMemory {
+		r.failures[who] = failure{min(2*d, longPause), now}
 	}
 	r.mu.Unlock()
 	t := time.NewTimer(d)
@@ -162,7 +204,10 @@ func (r *registrar) update(req *sipgo.Request, who call.Party) *sipgo.Response {
 		return refuse(sipgo.StatusBadRequest, "Bad Request: * goes with Expires 0").response(req)
 	}
 	if d == 0 {
-		r.forget(who.Taker, "unregistered")
+		// A phone that has been replaced has nothing to take away.
+		if b, ok := r.contact(who.Taker); ok && (c.Address.Wildcard || b.Contact == c.Address.String()) {
+			r.forget(who.Taker, "unregistered")
+		}
 		return r.told(req, who.Taker)
 	}
 	source := req.Source()

@@ -150,6 +150,44 @@ func TestStaleNonce(t *testing.T) {
 	})
 }
 
+// RFC 7616, 3.4: an Authorization counts once. Whoever has listened and sends it again, with a Contact of his own, is asked
+// for a password like anybody; the phone itself may use its nonce again with a higher count.
+func TestReplayedAuthorization(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p, thief := r.peer(desk), r.peer(desk2)
+		p.send(p.registration("t1", ""))
+		challenge := p.want("SIP/2.0 401").header("WWW-Authenticate")
+		header := func(n int) string {
+			return "Authorization: " + authorizationAgain(t, challenge, "t1", "rahasia", n) + "\n"
+		}
+		first, second := header(1), header(2)
+		refused := func(authorization string) {
+			t.Helper()
+			thief.send(strings.ReplaceAll(thief.registration("t1", authorization), "phone.invalid", "thief.invalid"))
+			m := thief.want("SIP/2.0 401")
+			if got := m.header("WWW-Authenticate"); !strings.Contains(got, "stale=true") || got == challenge {
+				t.Errorf("not a new nonce: %s", got)
+			}
+			if got := r.accounts.contact(t, "t1"); got != "sip:t1@phone.invalid" {
+				t.Errorf("stored contact %q", got)
+			}
+		}
+		p.send(p.registration("t1", first))
+		p.wantPast("SIP/2.0 200", time.Second)
+		p.reply(p.want("OPTIONS"), "200 OK", "x")
+		refused(first)
+		p.send(p.registration("t1", second))
+		p.wantPast("SIP/2.0 200", time.Second)
+		p.reply(p.want("OPTIONS"), "200 OK", "x")
+		refused(second)
+		refused(first)
+		thief.none(time.Minute) // no OPTIONS: it is nobody's phone
+		if got := r.texts("bind"); len(got) != 2 {
+			t.Errorf("bound %q, want twice", got)
+		}
+	})
+}
+
 // RFC 3261, 10.3, step 4: nobody registers for another.
 func TestThirdPartyRegistration(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
@@ -239,6 +277,34 @@ func TestNewerContact(t *testing.T) {
 	})
 }
 
+// A phone that has been replaced takes nothing away when it unregisters itself; with * it says that it means all (10.2.2).
+func TestReplacedPhoneUnregisters(t *testing.T) {
+	for contact, gone := range map[string]bool{"<sip:t1@old.invalid>": false, "*": true} {
+		bubble(t, func(t *testing.T, r *rig) {
+			old := r.peer(desk)
+			old.register("t1", "rahasia", "", "phone.invalid", "old.invalid")
+			old.ignore = []string{"OPTIONS"}
+			pass(10 * time.Millisecond)
+			r.taker("t1", desk2)
+			m := old.register("t1", "rahasia", "", "<sip:t1@phone.invalid>", contact, "Expires: 3600", "Expires: 0")
+			pass(0)
+			want, stored, told := []string{"t1 true"}, "sip:t1@phone.invalid", "<sip:t1@phone.invalid>;expires=3600"
+			if gone {
+				want, stored, told = append(want, "t1 false"), "", ""
+			}
+			if diff := cmp.Diff(want, r.texts("phone")); diff != "" {
+				t.Errorf("Contact: %s: phones (-want +got):\n%s", contact, diff)
+			}
+			if got := r.accounts.contact(t, "t1"); got != stored {
+				t.Errorf("Contact: %s: stored contact %q, want %q", contact, got, stored)
+			}
+			if got := m.header("Contact"); got != told {
+				t.Errorf("Contact: %s: told %q, want %q", contact, got, told)
+			}
+		})
+	}
+}
+
 func TestRegistrationExpires(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		p := r.peer(desk)
@@ -283,12 +349,30 @@ func TestOPTIONS(t *testing.T) {
 		if got := r.texts("phone"); got[len(got)-1] != "t1 true" {
 			t.Errorf("not up again: %q", got)
 		}
-		p.reply(p.wantWithin("OPTIONS", 31*time.Second), "480 Temporarily Unavailable", "x")
-		pass(10 * time.Millisecond)
-		if got := r.texts("phone"); got[len(got)-1] != "t1 false" {
-			t.Errorf("480 is up: %q", got)
-		}
 	})
+}
+
+// Whatever a phone answers it is there, unless it says that it is not, or that it knows nobody of that name.
+func TestAnswersToOPTIONS(t *testing.T) {
+	for status, up := range map[string]bool{
+		"404 Not Found": false, "408 Request Timeout": false, "480 Temporarily Unavailable": false, "503 Service Unavailable": false,
+		"405 Method Not Allowed": true, "486 Busy Here": true, "500 Oops": true, "603 Decline": true,
+	} {
+		bubble(t, func(t *testing.T, r *rig) {
+			p := r.peer(desk)
+			p.register("t1", "rahasia", "")
+			for _, answer := range []struct {
+				status string
+				up     bool
+			}{{"200 OK", true}, {status, up}, {"200 OK", true}} {
+				p.reply(p.wantWithin("OPTIONS", 31*time.Second), answer.status, "x")
+				pass(10 * time.Millisecond)
+				if got, want := r.texts("phone"), fmt.Sprint("t1 ", answer.up); len(got) == 0 || got[len(got)-1] != want {
+					t.Errorf("after %s: phones %q, want %s last", answer.status, got, want)
+				}
+			}
+		})
+	}
 }
 
 // A restart forgets no registration: the phone counts as there until its OPTIONS fails.

@@ -72,7 +72,7 @@ func (l *Line) goodbye(id call.ID, d Dialog) {
 
 func (l *Line) restoredBye(log *zap.Logger, d Dialog) {
 	d.LocalSeq += seqJump
-	req, err := d.request(sipgo.BYE, d.LocalSeq, l.advertised(d.Local))
+	req, err := l.request(&d, sipgo.BYE, d.LocalSeq)
 	if err != nil {
 		log.Error("no BYE after the restart", zap.Error(err))
 		return

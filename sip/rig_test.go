@@ -63,6 +63,8 @@ type rig struct {
 	onKeep func(call.ID, call.Leg, []byte) // nil: nothing more than remembering
 	onTell func(call.ID, call.Event)
 	onRead func(start string) // when a datagram has come in
+	// onWrite comes before a datagram goes out: it goes nowhere where this is an error.
+	onWrite func(start string) error
 }
 
 type keptKey struct {
@@ -348,6 +350,14 @@ type tap struct {
 
 func (c tap) WriteTo(b []byte, to net.Addr) (int, error) {
 	start, _, _ := strings.Cut(string(b), "\r\n")
+	c.r.mu.Lock()
+	f := c.r.onWrite
+	c.r.mu.Unlock()
+	if f != nil {
+		if err := f(start); err != nil {
+			return 0, err
+		}
+	}
 	c.r.note(deed{what: "wire", text: to.String() + " " + start})
 	return c.PacketConn.WriteTo(b, to)
 }
@@ -367,15 +377,21 @@ func ha1(user string) string {
 	return hexMD5(user + ":siaga112:rahasia")
 }
 
-// authorization answers a challenge.
+// authorization answers a challenge for the first time.
 func authorization(tb testing.TB, challenge, user, password string) string {
+	tb.Helper()
+	return authorizationAgain(tb, challenge, user, password, 1)
+}
+
+// authorizationAgain answers a challenge for the nth time (RFC 7616, 3.4: nc).
+func authorizationAgain(tb testing.TB, challenge, user, password string, n int) string {
 	tb.Helper()
 	chal, err := digest.ParseChallenge(challenge)
 	if err != nil {
 		tb.Fatalf("challenge %q: %v", challenge, err)
 	}
 	cred, err := digest.Digest(chal, digest.Options{
-		Method: "REGISTER", URI: "sip:" + gateway, Username: user, Password: password, Count: 1,
+		Method: "REGISTER", URI: "sip:" + gateway, Username: user, Password: password, Count: n,
 	})
 	if err != nil {
 		tb.Fatal(err)

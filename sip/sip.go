@@ -53,6 +53,8 @@ const (
 
 const (
 	quiet      = 30 * time.Second // without RTP from a party: OPTIONS in its dialog; also between two OPTIONS to a phone
+	idleTCP    = 5 * time.Minute  // a TCP connection on which nothing comes for so long is cut; a phone answers OPTIONS
+	longestUp  = time.Hour        // a caller rings for so long at most, unless its Expires says less
 	retryAfter = "10"             // seconds, in every 503
 	userAgent  = "Siaga112"       // without a version (RFC 3261, 20.35)
 )

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siaga112/siaga112/call"
+	"github.com/siaga112/siaga112/config"
 	"github.com/siaga112/siaga112/sip"
 )
 
@@ -60,6 +62,117 @@ func TestTCPTrunk(t *testing.T) {
 		c.reply(c.want("BYE"), "200 OK", "")
 		pass(time.Second)
 		r.wantStory(c.id, "arrived answered:0 left:0:desk")
+	})
+}
+
+// talkTCP is a whole call over TCP up to its ACK, from a trunk whose Contact names the port where it listens.
+func talkTCP(r *rig) (*caller, net.Conn, net.Listener) {
+	r.tb.Helper()
+	p, conn := r.tcpPeer(trunk)
+	ln, err := r.network.Host(p.host).Net().Listen("tcp", trunk+":5070")
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	r.tb.Cleanup(func() { _ = ln.Close() })
+	c := r.caller(p)
+	c.arrive("SIP/2.0/UDP", "SIP/2.0/TCP", "<sip:caller@"+p.addr.String()+">", "<sip:caller@"+trunk+":5070;transport=tcp>")
+	r.line.Answer(c.id)
+	c.answered()
+	c.send(c.request("ACK", 1, "SIP/2.0/UDP", "SIP/2.0/TCP"))
+	pass(10 * time.Millisecond)
+	return c, conn, ln
+}
+
+// A trunk's connection is used while it is there (18.1.1); once it has gone nobody is at its port, and what we send goes
+// to the Contact: in the same run, and in the next one, which has no connection at all.
+func TestTCPTrunksConnectionHasGone(t *testing.T) {
+	tests := []struct {
+		name string
+		end  func(r *rig, c *caller, conn net.Conn)
+		anew bool
+		left string
+	}{
+		{"it is there", func(r *rig, c *caller, _ net.Conn) { r.line.Drop(c.id, 0, 200) }, false, " left:0:desk"},
+		{"it has gone", func(r *rig, c *caller, conn net.Conn) {
+			_ = conn.Close()
+			pass(time.Second)
+			r.line.Drop(c.id, 0, 200)
+		}, true, " left:0:desk"},
+		{"a restart", func(r *rig, c *caller, _ net.Conn) { r.restart(map[call.ID][]call.Leg{c.id: {0}}) }, true, byNode},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				c, conn, ln := talkTCP(r)
+				dialed := make(chan net.Conn, 10)
+				go func() {
+					for {
+						conn, err := ln.Accept()
+						if err != nil {
+							return
+						}
+						dialed <- conn
+					}
+				}()
+				tt.end(r, c, conn)
+				pass(10 * time.Millisecond)
+				p := c.peer
+				if tt.anew {
+					select {
+					case conn := <-dialed:
+						p = newTCPPeer(t, r.start, conn)
+					default:
+						t.Fatal("its port was not dialed")
+					}
+				}
+				m := p.want("BYE sip:caller@" + trunk + ":5070;transport=tcp SIP/2.0")
+				if m.tag("To") != c.from || m.tag("From") != c.to || !strings.HasPrefix(m.header("Via"), "SIP/2.0/TCP ") {
+					t.Errorf("not in the dialog:\n%s", m.text)
+				}
+				p.reply(m, "200 OK", "")
+				p.none(time.Minute)
+				if len(dialed) != 0 {
+					t.Errorf("dialed %d times more", len(dialed))
+				}
+				r.wantStory(c.id, "arrived answered:0"+tt.left)
+				r.wantGone()
+			})
+		})
+	}
+}
+
+// A connection on which nothing comes for five minutes is cut; a ping (RFC 5626, 3.5.1) is enough to keep it.
+func TestIdleTCP(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		before := r.line.Pooled("tcp")
+		began := time.Since(r.start)
+		quiet, _ := r.tcpPeer(trunk)
+		lively, conn := r.tcpPeer(trunk)
+		for range 4 {
+			pass(4 * time.Minute)
+			lively.send("\n\n\n\n")
+			if time.Since(r.start)-began < 5*time.Minute {
+				select {
+				case <-quiet.got:
+					t.Error("cut before five minutes")
+				default:
+				}
+			}
+		}
+		select {
+		case m, open := <-quiet.got:
+			if open {
+				t.Errorf("got\n%s", m.text)
+			}
+		default:
+			t.Error("not cut after five minutes")
+		}
+		r.caller(lively).arrive("SIP/2.0/UDP", "SIP/2.0/TCP")
+		_ = conn.Close()
+		pass(time.Second)
+		if got := r.line.Pooled("tcp"); got != before {
+			t.Errorf("the pool went from %d to %d", before, got)
+		}
 	})
 }
 
@@ -219,4 +332,20 @@ func dialTCP(ctx context.Context, tb testing.TB, from string, to netip.AddrPort)
 		tb.Fatal(err)
 	}
 	return newTCPPeer(tb, time.Now(), conn)
+}
+
+// A caller over TCP says nothing while it rings: its connection lives as long as our 180 go out over it.
+func TestTCPCallerRingsForLong(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.options.Config.SIP.Answer = config.AnswerTaker
+		p, _ := r.tcpPeer(trunk)
+		c := r.caller(p)
+		c.arrive("SIP/2.0/UDP", "SIP/2.0/TCP")
+		r.line.Play(c.id, 0, "")
+		for range 20 {
+			c.wantWithin("SIP/2.0 180", time.Minute+time.Second)
+		}
+		r.line.Answer(c.id)
+		c.answered()
+	})
 }
