@@ -118,8 +118,18 @@ func (d *Desk) start() {
 		if t.shift != "" && !t.up {
 			t.grace = d.now.Add(phoneGrace)
 		}
+		// Journaled by a clock that was ahead, they would keep the taker from being rung for hours.
+		t.until = earlier(t.until, d.now.Add(d.rules.Queue.WrapUp))
+		t.cool = earlier(t.cool, d.now.Add(coolDown))
 		d.remind(due{taker: t.id})
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // emit decides one entry of a call: journaled and applied.

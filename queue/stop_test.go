@@ -317,3 +317,21 @@ func TestView(t *testing.T) {
 		t.Errorf("view (-want +got):\n%s", diff)
 	}
 }
+
+// A wrap-up that a clock hours ahead journaled lasts no longer than a whole one from the restart.
+func TestWrapUpOfAClockAhead(t *testing.T) {
+	r := rules()
+	w := newWorld(t, r, nil)
+	begin := w.now
+	d := queue.NewDesk(r, nil)
+	d.Apply(call.Entry{Of: "s1", N: 1, At: begin, Event: call.TakerChanged{Taker: "t1", State: call.Ready}})
+	d.Apply(call.Entry{Of: "s1", N: 2, At: begin.Add(7 * time.Hour), Event: call.TakerChanged{Taker: "t1", State: call.WrapUp, Until: begin.Add(8 * time.Hour)}})
+	d.Step(begin, queue.Phone{Shift: "s2", Who: call.Party{Taker: "t1"}, Up: true})
+	out := d.Step(begin.Add(r.Queue.WrapUp), queue.Tick{})
+	if len(out.Events) != 1 {
+		t.Fatalf("%d entries, want the one that ends the wrap-up", len(out.Events))
+	}
+	if ev, ok := out.Events[0].Event.(call.TakerChanged); !ok || ev.State != call.Ready {
+		t.Errorf("got %+v", out.Events[0].Event)
+	}
+}
