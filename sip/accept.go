@@ -24,6 +24,7 @@ func (l *Line) onInvite(req *sipgo.Request, tx *sipgo.ServerTx) {
 	l.mu.Unlock()
 	switch {
 	case b != nil && b.refused:
+		l.quiet(req) // from now on the transaction repeats it
 		l.respond(tx, unavailable(req))
 		return
 	case !ours || b == nil || b.id != id:

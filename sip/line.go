@@ -65,7 +65,8 @@ type closer interface{ Close() error }
 type branch struct {
 	id       call.ID // of the call that the INVITE asks for; "" when only a CANCEL has come
 	canceled bool
-	refused  bool // an INVITE of an earlier run, which this one ends with 503: it is no new call when it is repeated
+	refused  bool          // an INVITE of an earlier run, which this one ends with 503: it is no new call when it is repeated
+	repeats  []*time.Timer // of that 503
 	actor    *actor
 }
 
@@ -184,7 +185,9 @@ func (l *Line) serve(req *sipgo.Request, tx *sipgo.ServerTx) {
 	case sipgo.INVITE:
 		l.onInvite(req, tx)
 	case sipgo.ACK:
-		l.inDialog(req, func(a *actor, n call.Leg) { a.onAck(n, req) })
+		if !l.inDialog(req, func(a *actor, n call.Leg) { a.onAck(n, req) }) {
+			l.quiet(req)
+		}
 	case sipgo.BYE:
 		if !l.inDialog(req, func(a *actor, n call.Leg) { a.onBye(n, req, tx) }) {
 			l.respond(tx, respond(req, sipgo.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist", nil))

@@ -58,19 +58,24 @@ func (l *Line) goodbye(id call.ID, d Dialog) {
 	log := l.log.With(zap.String("call", string(id)), zap.Uint16("leg", uint16(d.Leg)))
 	switch {
 	case d.Answered:
-		l.restoredBye(log, d)
+		l.restoredBye(log, d, nil)
 	case len(d.Invite) == 0:
 	case d.Leg == 0:
-		l.restoredRefusal(log, d)
+		req, ok := parseRequest(d)
+		if ok && d.Net == "UDP" { // a TCP connection has died with the last run, and the trunk knows that
+			l.restoredRefusal(log, d, req)
+		}
 		if d.Answering { // nobody knows whether the 200 went out: to a caller who has it the 503 says nothing
-			l.restoredBye(log, d)
+			l.restoredBye(log, d, req)
 		}
 	default:
 		l.restoredCancel(log, d)
 	}
 }
 
-func (l *Line) restoredBye(log *zap.Logger, d Dialog) {
+// restoredBye ends a dialog that was answered, or may have been: then invite is refused too, and a 200 to the BYE says that
+// the refusal is nobody's concern.
+func (l *Line) restoredBye(log *zap.Logger, d Dialog, invite *sipgo.Request) {
 	d.LocalSeq += seqJump
 	req, err := l.request(&d, sipgo.BYE, d.LocalSeq)
 	if err != nil {
@@ -79,16 +84,15 @@ func (l *Line) restoredBye(log *zap.Logger, d Dialog) {
 	}
 	req.AppendHeader(sipgo.NewHeader("Reason", reason(sipgo.StatusServiceUnavailable)))
 	log.Info("BYE after the restart", zap.String("to", req.Destination()))
-	l.send(req, d.Local, func(*sipgo.Response) {})
+	l.send(req, d.Local, func(res *sipgo.Response) {
+		if invite != nil && res != nil && res.IsSuccess() {
+			l.quiet(invite)
+		}
+	})
 }
 
-// restoredRefusal answers a kept INVITE by 503. Over UDP only: a TCP connection has died with the last run, and the trunk
-// knows that.
-func (l *Line) restoredRefusal(log *zap.Logger, d Dialog) {
-	req, ok := parseRequest(d)
-	if !ok || d.Net != "UDP" {
-		return
-	}
+// restoredRefusal answers a kept INVITE by 503, and repeats that until it is acknowledged, as a transaction would (17.2.1).
+func (l *Line) restoredRefusal(log *zap.Logger, d Dialog, req *sipgo.Request) {
 	conn, err := l.tp.GetConnection("udp", d.Local.String())
 	if err != nil {
 		log.Error("no 503 after the restart", zap.Error(err))
@@ -97,12 +101,32 @@ func (l *Line) restoredRefusal(log *zap.Logger, d Dialog) {
 	defer release(conn)
 	log.Info("503 after the restart", zap.String("to", d.Peer.String()))
 	res := unavailable(req)
-	for _, wait := range []time.Duration{0, t1, 3 * t1, 7 * t1} { // no transaction repeats it; its ACK goes unheard
-		time.AfterFunc(wait, func() {
-			if err := conn.WriteMsg(res); err != nil {
-				log.Debug("503", zap.Error(err))
-			}
-		})
+	write := func() {
+		if err := conn.WriteMsg(res); err != nil {
+			log.Debug("503", zap.Error(err))
+		}
+	}
+	write()
+	key, _ := branchKey(req)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.branches[key]; b != nil {
+		for _, wait := range []time.Duration{t1, 3 * t1, 7 * t1} {
+			b.repeats = append(b.repeats, time.AfterFunc(wait, write))
+		}
+	}
+}
+
+// quiet stops the repeats of an earlier run's refusal: req is its INVITE, or the ACK.
+func (l *Line) quiet(req *sipgo.Request) {
+	key, _ := branchKey(req)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.branches[key]; b != nil {
+		for _, t := range b.repeats {
+			t.Stop()
+		}
+		b.repeats = nil
 	}
 }
 
