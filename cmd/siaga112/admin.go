@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // RFC 7616's HA1 for phones that know nothing newer
+	"crypto/md5" // RFC 7616's HA1 for phones that know nothing newer
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
