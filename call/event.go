@@ -70,10 +70,11 @@ type (
 	}
 	// Left is the end of a leg, told when its last message has left the gateway.
 	Left struct {
-		Leg  Leg    `json:"leg"`
-		By   string `json:"by"` // caller taker desk network node
-		Why  string `json:"why,omitempty"`
-		Code int    `json:"code,omitempty"` // the SIP status that ended it, where there was one
+		Leg    Leg    `json:"leg"`
+		By     string `json:"by"` // caller taker desk network node
+		Why    string `json:"why,omitempty"`
+		Code   int    `json:"code,omitempty"`   // the SIP status that ended it, where there was one
+		Reason string `json:"reason,omitempty"` // the peer's own words: its Reason header (RFC 3326), Q.850;cause=16
 	}
 	// Restored is a start of the gateway that found the call unfinished.
 	Restored struct {

@@ -78,6 +78,7 @@ type Answer string
 const (
 	AnswerQueue Answer = "queue" // 200 at once, then the waiting announcement
 	AnswerTaker Answer = "taker" // 180 at once, 200 when a call taker answers
+	AnswerEarly Answer = "early" // 183 at once with the waiting announcement, 200 when a call taker answers
 )
 
 // RTP is the range of UDP ports for sound (rtp.ports), written FIRST-LAST: both ends belong to it, First is even and at

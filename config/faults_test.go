@@ -73,7 +73,7 @@ func TestFaults(t *testing.T) {
 		`zone: ""`:             `1: zone: "" is an unknown zone; ` + zones,
 		"zone: Asia/Pontianac": `1: zone: "Asia/Pontianac" is an unknown zone; ` + zones,
 		`sip: {realm: ""}`:     `1: sip.realm: "" is no realm; want 1 to 63 characters without ", \ and a colon: siaga112`,
-		"sip: {answer: later}": `1: sip.answer: "later" is unknown; want one of queue, taker`,
+		"sip: {answer: later}": `1: sip.answer: "later" is unknown; want one of queue, taker, early`,
 		"queue: {strategy: x}": `1: queue.strategy: "x" is unknown; want one of longest-idle, ring-all`,
 		"log: {level: trace}":  `1: log.level: "trace" is unknown; want one of debug, info, warn, error`,
 		"log: {format: text}":  `1: log.format: "text" is unknown; want one of console, json`,

@@ -86,7 +86,7 @@ func (r *reader) sip(key string, n ast.Node) {
 		}},
 		{"advertise", r.advertise},
 		{"realm", r.realm},
-		{"answer", func(k string, n ast.Node) { set(&s.Answer)(choice(r, k, n, AnswerQueue, AnswerTaker)) }},
+		{"answer", func(k string, n ast.Node) { set(&s.Answer)(choice(r, k, n, AnswerQueue, AnswerTaker, AnswerEarly)) }},
 		{"max_calls", func(k string, n ast.Node) { set(&s.MaxCalls)(r.integer(k, n, 1)) }},
 	})
 }

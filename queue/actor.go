@@ -126,6 +126,13 @@ func (q *Queue) Tell(id call.ID, ev call.Event) {
 	q.post(func() { q.step(Fact{Of: id, Event: ev}, nil) })
 }
 
+// Ask reports what the phone of a leg wants. It never blocks.
+func (q *Queue) Ask(id call.ID, l call.Leg, want string, to call.Party) {
+	q.post(func() {
+		q.step(Ask{ID: q.o.NewID(call.Act, q.wall()), Of: id, Leg: l, Want: want, To: to}, nil)
+	})
+}
+
 // Phone reports that a taker's phone is there, or gone. It never blocks.
 func (q *Queue) Phone(who call.Party, up bool) {
 	q.post(func() { q.step(Phone{Shift: q.o.NewID(call.Shift, q.wall()), Who: who, Up: up}, nil) })
@@ -315,6 +322,8 @@ func strange(in Input) string {
 		return fmt.Sprintf("%T of %s", in.Event, in.Of)
 	case Phone:
 		return string(in.Who.Taker)
+	case Ask:
+		return fmt.Sprintf("%s of %s", in.Want, in.Of)
 	case Order, Filed, Tick:
 	}
 	return ""
@@ -380,7 +389,7 @@ func (q *Queue) flush(now time.Time) {
 func (q *Queue) act(a Action) {
 	switch a := a.(type) {
 	case Answer:
-		q.line.Answer(a.Of)
+		q.line.Answer(a.Of, a.Leg)
 	case Ring:
 		q.line.Ring(a.Of, a.Leg, a.To, a.Display)
 	case Drop:

@@ -88,6 +88,8 @@ func (d *Desk) Step(now time.Time, in Input) Out {
 	switch in := in.(type) {
 	case Fact:
 		d.fact(in.Of, in.Event)
+	case Ask:
+		d.strays++
 	case Phone:
 		d.phone(in)
 	case Order:

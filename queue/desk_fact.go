@@ -92,6 +92,8 @@ func (d *Desk) greet(c *liveCall) {
 	switch d.rules.Answer {
 	case config.AnswerTaker:
 		d.do(Play{Of: c.id})
+	case config.AnswerEarly:
+		d.do(Play{Of: c.id, Prompt: PromptWaiting})
 	case config.AnswerQueue:
 		d.do(Answer{Of: c.id})
 		d.do(Play{Of: c.id, Prompt: PromptWaiting})
@@ -126,7 +128,7 @@ func (d *Desk) answeredTaker(c *liveCall, ev call.Answered) {
 		d.emit(c, ev)
 		d.emit(c, call.RoleSet{Leg: 0, Role: call.Talking})
 		d.emit(c, call.RoleSet{Leg: ev.Leg, Role: call.Talking})
-		if d.rules.Answer == config.AnswerTaker && !c.answered {
+		if d.rules.Answer != config.AnswerQueue && !c.answered {
 			d.do(Answer{Of: c.id})
 		}
 		d.do(Mix{Of: c.id, Roles: map[call.Leg]call.Role{0: call.Talking, ev.Leg: call.Talking}})

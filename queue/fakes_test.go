@@ -108,7 +108,7 @@ func (l *line) note(a queue.Action) {
 	}
 }
 
-func (l *line) Answer(id call.ID) { l.note(queue.Answer{Of: id}) }
+func (l *line) Answer(id call.ID, n call.Leg) { l.note(queue.Answer{Of: id, Leg: n}) }
 func (l *line) Ring(id call.ID, n call.Leg, to call.Party, display string) {
 	l.note(queue.Ring{Of: id, Leg: n, To: to, Display: display})
 }

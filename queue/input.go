@@ -22,6 +22,14 @@ type (
 		Of    call.ID
 		Event call.Event
 	}
+	// Ask is what the phone of a leg wants. ID is that of the act, if the answer is to be journaled as one.
+	Ask struct {
+		ID   call.ID
+		Of   call.ID
+		Leg  call.Leg
+		Want string
+		To   call.Party
+	}
 	// Phone is a call taker's phone that is registered and answers OPTIONS, or no longer is. Shift is the ID that is used if
 	// a shift begins here.
 	Phone struct {
@@ -46,6 +54,7 @@ type (
 )
 
 func (Fact) isInput()  {}
+func (Ask) isInput()   {}
 func (Phone) isInput() {}
 func (Order) isInput() {}
 func (Filed) isInput() {}
@@ -67,7 +76,10 @@ type Action interface{ isAction() }
 
 type (
 	// Answer is Line.Answer.
-	Answer struct{ Of call.ID }
+	Answer struct {
+		Of  call.ID
+		Leg call.Leg
+	}
 	// Ring is Line.Ring.
 	Ring struct {
 		Of      call.ID
@@ -115,8 +127,8 @@ type Out struct {
 // Line is what carries the calls. No method blocks or fails: trouble comes back as the fact Left. All are idempotent. For
 // every leg that arrived or was rung the line tells exactly one Left, when its last message has gone.
 type Line interface {
-	// Answer sends 200 to the caller, if that was not done before.
-	Answer(id call.ID)
+	// Answer sends 200 to an INVITE that came to us, if that was not done before: the caller's, or one a taker has dialed.
+	Answer(id call.ID, l call.Leg)
 	// Ring sends an INVITE to the party's phone; display is what it shows beside the caller's number.
 	Ring(id call.ID, l call.Leg, to call.Party, display string)
 	// Drop ends a leg by CANCEL, final response or BYE, whichever fits.

@@ -207,8 +207,8 @@ func expiry(req *sipgo.Request) time.Duration {
 }
 
 // answer sends our 200 and repeats it until its ACK (13.3.1.4).
-func (a *actor) answer() {
-	g := a.legs[0]
+func (a *actor) answer(n call.Leg) {
+	g := a.legs[n]
 	if g == nil || g.state != inviting || len(g.d.Answer) == 0 {
 		return
 	}
@@ -224,7 +224,7 @@ func (a *actor) answer() {
 	g.state, g.ok, g.d.Answered = answered, res, true
 	g.stream.Set(g.format, g.remote)
 	a.keep(g)
-	a.tell(call.Answered{Leg: 0})
+	a.tell(call.Answered{Leg: n})
 	a.repeat(g, t1, time.Now().Add(lifetime))
 }
 

@@ -24,7 +24,7 @@ func TestCall(t *testing.T) {
 		if diff := cmp.Diff([]call.Event{want}, r.facts(c.id)); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		ok := c.answered()
 		if got := ok.rtp(t); got.Addr().String() != gateway || ok.header("Content-Type") != "application/sdp" {
 			t.Errorf("the 200's session is at %s:\n%s", got, ok.text)
@@ -58,7 +58,7 @@ func TestTrying(t *testing.T) {
 			c := r.caller(r.peer(trunk)).arrive()
 			c.ignore = nil
 			if answered {
-				r.line.Answer(c.id)
+				r.line.Answer(c.id, 0)
 				c.answered()
 				c.ack()
 				c.none(time.Second)
@@ -76,7 +76,7 @@ func TestTrying(t *testing.T) {
 func TestUnacknowledged200(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).arrive()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		first := c.answered()
 		var times []string
 		for {
@@ -110,7 +110,7 @@ func TestUnacknowledged200(t *testing.T) {
 func TestACKInTheBranchOfItsINVITE(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).arrive()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		c.answered()
 		c.send(c.requestWith(c.branch, "ACK", c.cseq))
 		c.none(20 * time.Second)
@@ -123,7 +123,7 @@ func TestACKInTheBranchOfItsINVITE(t *testing.T) {
 func TestForeignACK(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).arrive()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		c.answered()
 		c.send(c.request("ACK", c.cseq, ";tag="+c.from, ";tag=other"))
 		c.wantWithin("SIP/2.0 200", t1+time.Millisecond)
@@ -142,7 +142,7 @@ func TestRepeatedINVITE(t *testing.T) {
 		if again := c.want("SIP/2.0 180"); again.text != ringing.text {
 			t.Errorf("180 differs:\n%s\n%s", ringing.text, again.text)
 		}
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		ok := c.answered()
 		c.send(c.invite())
 		if again := c.want("SIP/2.0 200"); again.text != ok.text {
@@ -223,7 +223,7 @@ func TestAnsweredBeforeItExpires(t *testing.T) {
 		r.line.Play(c.id, 0, "")
 		c.want("SIP/2.0 180")
 		pass(time.Second)
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		c.answered()
 		c.ack()
 		c.none(20 * time.Second)
@@ -269,7 +269,7 @@ func TestINVITEWithoutOffer(t *testing.T) {
 		pass(5 * time.Millisecond)
 		id := r.ids()[0]
 		r.wantStory(id, "arrived:488")
-		r.line.Answer(id) // nothing was agreed on: there is nothing to answer with
+		r.line.Answer(id, 0) // nothing was agreed on: there is nothing to answer with
 		c.none(time.Second)
 		r.line.Drop(id, 0, 488)
 		c.want("SIP/2.0 488")
@@ -291,7 +291,7 @@ func TestMergedRequest(t *testing.T) {
 		r.line.Drop(ids[1], 0, 482)
 		c.want("SIP/2.0 482")
 		c.send(c.requestWith(c.branch+"x", "ACK", c.cseq))
-		r.line.Answer(ids[0])
+		r.line.Answer(ids[0], 0)
 		c.answered()
 	})
 }
@@ -448,7 +448,7 @@ func TestLongResponse(t *testing.T) {
 			fmt.Fprintf(&hops, "Record-Route: <sip:10.9.8.%d;lr;x=%040d>\n", i, i)
 		}
 		c.arrive("Max-Forwards", hops.String()+"Max-Forwards")
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		m := c.answered()
 		if len(m.text) < 1500 || len(m.headers("Via")) != 21 || len(m.headers("Record-Route")) != 20 {
 			t.Errorf("a 200 of %d bytes:\n%s", len(m.text), m.text)

@@ -182,9 +182,10 @@ func peer(n call.Leg) string {
 	return "taker"
 }
 
-// Answer sends the caller our 200. It does nothing for a call that has gone or is answered.
-func (l *Line) Answer(id call.ID) {
-	l.do(id, func(a *actor) { a.answer() })
+// Answer sends our 200 to the INVITE of a leg: the caller's, or one that a call taker has dialed. It does nothing for a leg
+// that has gone or is answered.
+func (l *Line) Answer(id call.ID, n call.Leg) {
+	l.do(id, func(a *actor) { a.answer(n) })
 }
 
 // Ring sends an INVITE to the party's phone; display is what the phone shows beside the number. A party that can't be

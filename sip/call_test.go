@@ -75,7 +75,7 @@ func TestMix(t *testing.T) {
 		one, two := r.sound(trunk), r.sound(desk)
 		ph := r.taker("t1", desk)
 		c := r.caller(r.peer(trunk)).arrive()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		atCaller := c.answered().rtp(t)
 		c.ack()
 		r.line.Play(c.id, 0, "waiting")
@@ -168,7 +168,7 @@ func TestSoundKeepsADialog(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		rtp := r.sound(trunk)
 		c := r.caller(r.peer(trunk)).arrive()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		to := c.answered().rtp(t)
 		c.ack()
 		for range 20 {
@@ -213,7 +213,7 @@ func TestPanicInADialog(t *testing.T) {
 			}
 		}
 		r.mu.Unlock()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		c.want("SIP/2.0 200")
 		c.reply(c.want("BYE"), "200 OK", "")
 		pass(time.Second)

@@ -79,7 +79,7 @@ func TestAnswerCrossesCANCEL(t *testing.T) {
 		}
 		r.mu.Unlock()
 		c := r.caller(r.peer(trunk)).arrive() // the call is still in Tell
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		c.send(c.cancel())
 		c.canceled()
 		close(busy)
@@ -100,7 +100,7 @@ func TestAnswerRacesCANCEL(t *testing.T) {
 			r.mu.Lock()
 			r.onRead = func(start string) {
 				if strings.HasPrefix(start, "CANCEL") {
-					go r.line.Answer(c.id)
+					go r.line.Answer(c.id, 0)
 				}
 			}
 			r.mu.Unlock()
@@ -139,7 +139,7 @@ func TestAnswerAfterCANCEL(t *testing.T) {
 		c := r.caller(r.peer(trunk)).arrive()
 		c.send(c.cancel())
 		c.canceled()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		r.line.Play(c.id, 0, "waiting")
 		r.line.Mix(c.id, map[call.Leg]call.Role{0: call.Talking})
 		wantOnly487(t, c, 40*time.Second)
@@ -166,7 +166,7 @@ func wantOnly487(t *testing.T, c *caller, d time.Duration) {
 func TestCANCELAfterAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).arrive()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		ok := c.answered()
 		c.send(c.cancel())
 		m := c.want("SIP/2.0 200")

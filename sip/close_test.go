@@ -148,16 +148,17 @@ type lively struct {
 
 func (l *lively) Tell(id call.ID, ev call.Event) {
 	if _, ok := ev.(call.Arrived); ok {
-		l.line.Load().Answer(id)
+		l.line.Load().Answer(id, 0)
 	}
 	select {
 	case l.facts <- ev:
 	default:
 	}
 }
-func (*lively) Phone(call.Party, bool)           {}
-func (*lively) Keep(call.ID, call.Leg, []byte)   {}
-func (*lively) Kept() iter.Seq2[call.ID, []byte] { return func(func(call.ID, []byte) bool) {} }
+func (*lively) Phone(call.Party, bool)                    {}
+func (*lively) Ask(call.ID, call.Leg, string, call.Party) {}
+func (*lively) Keep(call.ID, call.Leg, []byte)            {}
+func (*lively) Kept() iter.Seq2[call.ID, []byte]          { return func(func(call.ID, []byte) bool) {} }
 func (*lively) Account(string) (map[string]string, call.Party, bool) {
 	return map[string]string{"MD5": ha1("t1")}, party("t1"), true
 }

@@ -36,7 +36,7 @@ func ringing(r *rig) (*caller, *taker, message) {
 	r.tb.Helper()
 	ph := r.taker("t1", desk)
 	c := r.caller(r.peer(trunk)).arrive()
-	r.line.Answer(c.id)
+	r.line.Answer(c.id, 0)
 	c.answered()
 	c.ack()
 	c.ignore = append(c.ignore, "OPTIONS")

@@ -46,7 +46,7 @@ func TestUnansweredBYE(t *testing.T) {
 func TestDropBeforeTheACK(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).arrive()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		c.answered()
 		r.line.Drop(c.id, 0, 503)
 		c.wantWithin("SIP/2.0 200", t1+time.Millisecond)
@@ -65,7 +65,7 @@ func TestDropBeforeTheACK(t *testing.T) {
 func TestDropWithoutAnACK(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).arrive()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		first := c.answered()
 		r.line.Drop(c.id, 0, 503)
 		m := c.find("BYE", lifetime+time.Second)
@@ -133,7 +133,7 @@ func TestBYEBeforeTheACK(t *testing.T) {
 		p := r.peer(trunk)
 		for i := range 100 {
 			c := r.caller(p).arrive()
-			r.line.Answer(c.id)
+			r.line.Answer(c.id, 0)
 			c.answered()
 			if i%2 == 0 {
 				c.ack()
@@ -198,7 +198,7 @@ func TestVerbsForNobody(t *testing.T) {
 		c.canceled()
 		c.ackFinal()
 		pass(time.Second)
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		r.line.Play(c.id, 0, "waiting")
 		r.line.Mix(c.id, nil)
 		r.wantStory(c.id, "arrived left:0:caller:487")

@@ -139,7 +139,7 @@ func TestLogOfAWildcard(t *testing.T) {
 func TestLogOfTheUnsent(t *testing.T) {
 	logged(t, func(t *testing.T, r *rig, log *observer.ObservedLogs) {
 		c := r.caller(r.peer(trunk)).arrive("sip:caller@", "sip:+628115550001@")
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		c.answered()
 		c.ack()
 		pass(10 * time.Millisecond)

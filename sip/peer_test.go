@@ -461,7 +461,7 @@ func (c *caller) answered() message {
 func (c *caller) talk() *caller {
 	c.tb.Helper()
 	c.arrive()
-	c.r.line.Answer(c.id)
+	c.r.line.Answer(c.id, 0)
 	c.answered()
 	c.ack()
 	pass(10 * time.Millisecond)

@@ -53,7 +53,7 @@ func TestRestoredDialog(t *testing.T) {
 func TestRestoredUnacknowledged200(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).arrive()
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		c.answered()
 		r.restart(map[call.ID][]call.Leg{c.id: {0}})
 		c.reply(c.want("BYE"), "200 OK", "")

@@ -249,6 +249,10 @@ func (i *intake) Tell(id call.ID, ev call.Event) {
 	}
 }
 
+func (i *intake) Ask(id call.ID, n call.Leg, want string, to call.Party) {
+	(*rig)(i).note(deed{what: "ask", of: id, text: fmt.Sprint(n, " ", want, " ", to.Taker, " ", to.URI)})
+}
+
 func (i *intake) Phone(who call.Party, up bool) {
 	(*rig)(i).note(deed{what: "phone", text: fmt.Sprint(who.Taker, " ", up)})
 }

@@ -22,9 +22,21 @@ import (
 type Intake interface {
 	// Tell reports a fact of a call; the facts of one call are told in their order.
 	Tell(id call.ID, ev call.Event)
+	// Ask reports what the phone of a leg wants: one of the wants below. What becomes of it comes down as verbs.
+	Ask(id call.ID, n call.Leg, want string, to call.Party)
 	// Phone reports that a call taker's phone is registered and answers OPTIONS, or no longer does.
 	Phone(who call.Party, up bool)
 }
+
+// What a phone can want of the desk (Intake.Ask).
+const (
+	WantHold     = "hold"     // it has stopped listening to the leg, and its peer may hear music
+	WantResume   = "resume"   // it listens again
+	WantDial     = "dial"     // its own INVITE: To.Taker dials To.URI; leg 0 of an act, or a leg of the call that it has
+	WantTransfer = "transfer" // REFER (RFC 3515): its caller is to be given to To.URI
+	WantReplace  = "replace"  // REFER with Replaces (RFC 3891): its caller is to be given to whom its own other leg talks to
+	WantPlayed   = "played"   // the prompt that was played once has come to its end
+)
 
 // Keeper remembers dialogs over a crash. A Keep is made before the Tell that needs it, and is durable before it.
 type Keeper interface {

@@ -48,7 +48,7 @@ func TestTCPTrunk(t *testing.T) {
 		p, _ := r.tcpPeer(trunk)
 		c := r.caller(p)
 		c.arrive("SIP/2.0/UDP", "SIP/2.0/TCP")
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		m := c.answered()
 		if !strings.HasSuffix(c.target, ";transport=tcp") {
 			t.Errorf("Contact %s", c.target)
@@ -76,7 +76,7 @@ func talkTCP(r *rig) (*caller, net.Conn, net.Listener) {
 	r.tb.Cleanup(func() { _ = ln.Close() })
 	c := r.caller(p)
 	c.arrive("SIP/2.0/UDP", "SIP/2.0/TCP", "<sip:caller@"+p.addr.String()+">", "<sip:caller@"+trunk+":5070;transport=tcp>")
-	r.line.Answer(c.id)
+	r.line.Answer(c.id, 0)
 	c.answered()
 	c.send(c.request("ACK", 1, "SIP/2.0/UDP", "SIP/2.0/TCP"))
 	pass(10 * time.Millisecond)
@@ -345,7 +345,7 @@ func TestTCPCallerRingsForLong(t *testing.T) {
 		for range 20 {
 			c.wantWithin("SIP/2.0 180", time.Minute+time.Second)
 		}
-		r.line.Answer(c.id)
+		r.line.Answer(c.id, 0)
 		c.answered()
 	})
 }
