@@ -47,6 +47,10 @@ var everything = []call.Entry{
 	at(12, 11, call.Classified{By: "t1", Kind: call.Prank, Note: "bermain"}),
 	at(13, 12, call.TakerChanged{Taker: "t1", Department: "BPBD", State: call.WrapUp, Why: "call", Until: t0.Add(time.Second)}),
 	at(14, 13, call.Acted{By: "t1", What: "export", Detail: "csv"}),
+	at(15, 14, call.Offered{Leg: 2, To: call.Party{Taker: "t2"}, For: call.ForTransfer, As: call.Talking}),
+	at(16, 15, call.RoleSet{Leg: 0, Role: call.Talking}),
+	at(17, 16, call.RoleSet{Leg: 2, Role: call.Talking}),
+	at(18, 17, call.Left{Leg: 2, By: "taker", Reason: "Q.850;cause=16"}),
 }
 
 // The stored bytes are hashed: they must never change. A change of testdata/format.jsonl is a change of the format.
@@ -136,6 +140,30 @@ func TestFold(t *testing.T) {
 			r.Wait, r.Talk, r.Outcome = 2*time.Millisecond, time.Millisecond, call.WasAnswered
 			r.Kind, r.KindBy, r.Note = call.Emergency, "t2", "api"
 		}},
+		{"who else talked with the caller, and the last words", []call.Entry{
+			at(1, 0, arrived), at(2, 0, offered), at(3, 1, call.Answered{}), at(4, 1, call.Answered{Leg: 1}), at(5, 1, call.RoleSet{Role: call.Talking}),
+			at(6, 1, call.RoleSet{Leg: 1, Role: call.Talking}), at(7, 2, call.RoleSet{Role: call.Waiting}),
+			at(8, 2, call.Offered{Leg: 65535, To: offered.To, For: call.ForOwn, As: call.Talking}),
+			at(9, 2, call.Offered{Leg: 2, To: call.Party{Taker: "t2"}, For: call.ForConsult, As: call.Talking}),
+			at(10, 3, call.Answered{Leg: 2}), at(11, 3, call.RoleSet{Leg: 2, Role: call.Talking}), at(12, 3, call.RoleSet{Leg: 65535, Role: call.Talking}),
+			at(13, 3, call.Offered{Leg: 3, To: call.Party{Taker: "t3"}, For: call.ForConsult, As: call.Talking}), // never hears the caller
+			at(14, 4, call.RoleSet{Leg: 65535, Role: call.Waiting}), at(15, 4, call.RoleSet{Role: call.Talking}), at(16, 4, call.RoleSet{Role: call.Talking}),
+			at(17, 5, call.Left{Leg: 1, By: "taker", Reason: "SIP;cause=200"}), at(18, 6, call.Left{By: "caller", Reason: "Q.850;cause=16"}),
+			at(19, 7, call.Left{Leg: 2, By: "desk", Reason: "SIP;cause=487"}),
+		}, func(r *call.Record) {
+			r.Wait, r.Talk, r.Taker, r.Dept = time.Millisecond, 5*time.Millisecond, "t1", "BPBD"
+			r.Takers, r.Reason = []call.TakerID{"t2"}, "Q.850;cause=16"
+		}},
+		{"the last words of a taker, if the caller has none", []call.Entry{
+			at(1, 0, arrived), at(2, 0, offered), at(3, 1, call.Left{Leg: 1, Reason: "Q.850;cause=17"}), at(4, 2, call.Left{Leg: 2, Reason: "Q.850;cause=19"}),
+			at(5, 3, call.Left{By: "desk"}),
+		}, func(r *call.Record) { r.Wait, r.Reason = 3*time.Millisecond, "Q.850;cause=19" }},
+		{"a second offer is no transfer", []call.Entry{
+			at(1, 0, arrived), at(2, 0, offered), at(3, 1, call.Answered{Leg: 1}), at(4, 1, call.RoleSet{Role: call.Talking}), at(5, 2, second),
+			at(6, 2, call.Answered{Leg: 2}), at(7, 2, call.RoleSet{Leg: 2, Role: call.Talking}),
+		}, func(r *call.Record) {
+			r.Wait, r.Talk, r.Taker, r.Dept = time.Millisecond, time.Millisecond, "t1", "BPBD"
+		}},
 		{"scores are of before the answer, overtakes the most", []call.Entry{
 			at(1, 0, arrived), at(2, 0, call.Scored{P: -1}), at(3, 1, call.Queued{Passed: 2}), at(4, 2, call.Scored{P: 0.5}),
 			at(5, 3, call.Answered{Leg: 1}), at(6, 4, call.Scored{P: 0.9}),
@@ -168,6 +196,27 @@ func TestFoldOfShiftAndAct(t *testing.T) {
 	act := call.Entry{Of: "a01JDEXAMP1E00000000000000Z", N: 1, At: t0, Event: call.Acted{What: "export"}}
 	if r := call.Fold(slices.Values([]call.Entry{act})); r.Act == nil || r.Act.What != "export" {
 		t.Errorf("act: %+v", r)
+	}
+}
+
+// What an older version wrote is read as it was: every line of an old body parses, and its record is still what Fold makes
+// of its entries.
+func TestOldBodies(t *testing.T) {
+	const body = `{"of":"c01JDEXAMP1E00000000000000Z","first_at":"2026-11-24T07:00:00Z","last_at":"2026-11-24T07:00:09Z","entries":7,"trunk":"telkom","called":"112","sip_call_id":"x@y","caller":{"number":"+62811","trust":"asserted"},"outcome":"answered","wait_ns":2000000000,"talk_ns":7000000000,"taker":"t1","open":["classification"]}
+{"of":"c01JDEXAMP1E00000000000000Z","n":1,"at":"2026-11-24T07:00:00Z","event":"arrived","data":{"trunk":"telkom","called":"112","sip_call_id":"x@y","caller":{"number":"+62811","trust":"asserted"}}}
+{"of":"c01JDEXAMP1E00000000000000Z","n":2,"at":"2026-11-24T07:00:00Z","event":"offered","data":{"leg":1,"to":{"taker":"t1"},"for":"answer","as":"talking"}}
+{"of":"c01JDEXAMP1E00000000000000Z","n":3,"at":"2026-11-24T07:00:02Z","event":"answered","data":{"leg":1}}
+{"of":"c01JDEXAMP1E00000000000000Z","n":4,"at":"2026-11-24T07:00:02Z","event":"role","data":{"leg":1,"role":"talking"}}
+{"of":"c01JDEXAMP1E00000000000000Z","n":5,"at":"2026-11-24T07:00:09Z","event":"left","data":{"leg":1,"by":"taker"}}
+{"of":"c01JDEXAMP1E00000000000000Z","n":6,"at":"2026-11-24T07:00:09Z","event":"left","data":{"leg":0,"by":"desk"}}
+{"of":"c01JDEXAMP1E00000000000000Z","n":7,"at":"2026-11-24T07:00:09Z","event":"ended","data":{"outcome":"answered"}}
+`
+	record, entries, err := call.ParseBody([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(record, call.Fold(slices.Values(entries))); diff != "" {
+		t.Errorf("the record of an old body (-stored +folded):\n%s", diff)
 	}
 }
 

@@ -12,13 +12,13 @@ import (
 // ErrFormat is the root of every error about bytes that are not an entry or a record.
 var ErrFormat = errors.New("not a journal line")
 
-// line is an entry as it is stored: one JSON object a line, its keys in this order.
-type line struct {
-	Of    ID              `json:"of"`
-	N     uint32          `json:"n"`
-	At    time.Time       `json:"at"`
-	Event string          `json:"event"`
-	Data  json.RawMessage `json:"data"`
+// line is an entry as it is stored: one JSON object a line, its keys in this order. Data is an Event, or its JSON.
+type line[Data any] struct {
+	Of    ID        `json:"of"`
+	N     uint32    `json:"n"`
+	At    time.Time `json:"at"`
+	Event string    `json:"event"`
+	Data  Data      `json:"data"`
 }
 
 // AppendEntry appends the entry to b as one JSON line with its newline. These are the bytes that are hashed: they are
@@ -28,21 +28,17 @@ func AppendEntry(b []byte, e Entry) ([]byte, error) {
 	if err != nil {
 		return b, err
 	}
-	data, err := marshal(e.Event)
+	out, err := appendLine(b, line[Event]{Of: e.Of, N: e.N, At: e.At.Round(0).UTC(), Event: name, Data: e.Event})
 	if err != nil {
 		return b, fmt.Errorf("entry %s %d: %w", e.Of, e.N, err)
 	}
-	out, err := marshal(line{Of: e.Of, N: e.N, At: e.At.Round(0).UTC(), Event: name, Data: data})
-	if err != nil {
-		return b, fmt.Errorf("entry %s %d: %w", e.Of, e.N, err)
-	}
-	return append(append(b, out...), '\n'), nil
+	return out, nil
 }
 
 // ParseEntry reads one line that AppendEntry wrote, with or without its newline. The error wraps ErrFormat; an unknown
 // event is an error: a newer version wrote it.
 func ParseEntry(b []byte) (Entry, error) {
-	var l line
+	var l line[json.RawMessage]
 	if err := json.Unmarshal(b, &l); err != nil {
 		return Entry{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
@@ -55,11 +51,11 @@ func ParseEntry(b []byte) (Entry, error) {
 
 // AppendRecord appends the record to b as one JSON line with its newline: the first line of a sealed body.
 func AppendRecord(b []byte, r Record) ([]byte, error) {
-	out, err := marshal(r)
+	out, err := appendLine(b, r)
 	if err != nil {
 		return b, fmt.Errorf("record %s: %w", r.Of, err)
 	}
-	return append(append(b, out...), '\n'), nil
+	return out, nil
 }
 
 // ParseRecord reads the record of a sealed body, its first line. The error wraps ErrFormat.
@@ -105,15 +101,13 @@ func lines(b []byte) iter.Seq[[]byte] {
 	}
 }
 
-// marshal is JSON without the escapes that only HTML needs: an auditor reads these bytes.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+// appendLine appends v as a line of JSON without the escapes that only HTML needs: an auditor reads these bytes.
+func appendLine(b []byte, v any) ([]byte, error) {
+	out := bytes.NewBuffer(b)
+	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
+	err := enc.Encode(v)
+	return out.Bytes(), err
 }
 
 // eventName is the event's word in the journal: part of the stored format.

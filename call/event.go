@@ -46,15 +46,15 @@ type (
 	Offered struct {
 		Leg Leg    `json:"leg"`
 		To  Party  `json:"to"`
-		For string `json:"for"` // answer
+		For string `json:"for"` // one of the purposes below
 		As  Role   `json:"as"`  // its role once it has answered
 	}
 	// Rang is the first sign of ringing from a leg: 180 or 183.
 	Rang struct {
 		Leg Leg `json:"leg"`
 	}
-	// Answered is a 2xx: of leg 0, ours to the caller; of another, the party's to us. Of several others the one with the
-	// lowest N has the caller.
+	// Answered is a 2xx: of leg 0, ours to the caller; of another, the party's to us, or ours to the leg that it has dialed.
+	// Of several that answer a waiting call the one with the lowest N has the caller; one that answers a transfer has him.
 	Answered struct {
 		Leg Leg `json:"leg"`
 	}
@@ -93,6 +93,14 @@ type (
 	}
 )
 
+// What a leg is offered for.
+const (
+	ForAnswer   = "answer"   // a waiting call
+	ForTransfer = "transfer" // a call that its taker gives away unseen
+	ForConsult  = "consult"  // the taker who has the caller wants to talk to the party
+	ForOwn      = "own"      // the party itself has dialed it: a colleague, or a feature code
+)
+
 // What happens in a shift and as an act.
 type (
 	// TakerChanged is a call taker's state in a shift. The shift seals at off.
@@ -106,7 +114,7 @@ type (
 	// Acted is what an administrator, or the gateway for itself, did. It seals at once.
 	Acted struct {
 		By     TakerID `json:"by,omitempty"`
-		What   string  `json:"what"` // taker-added taker-removed export stopped
+		What   string  `json:"what"` // taker-added taker-removed export stopped feature-code call-refused
 		Detail string  `json:"detail,omitempty"`
 	}
 )

@@ -3,6 +3,8 @@ package call
 import (
 	"crypto/sha256"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -27,6 +29,8 @@ type Record struct {
 	Wait      time.Duration `json:"wait_ns,omitempty"` // Arrived to the first human Answered, else to the caller's Left
 	Talk      time.Duration `json:"talk_ns,omitempty"` // from there to the caller's Left
 	Taker     TakerID       `json:"taker,omitempty"`   // who answered first
+	Takers    []TakerID     `json:"takers,omitempty"`  // who else talked with the caller, by transfer or consultation, in order
+	Reason    string        `json:"reason,omitempty"`  // the caller's own words at the end, else the last taker's (Left.Reason)
 	Dept      string        `json:"department,omitempty"`
 	Kind      Kind          `json:"kind,omitempty"`
 	KindBy    TakerID       `json:"kind_by,omitempty"`
@@ -59,20 +63,29 @@ func LeafHash(nonce [32]byte, body []byte) [32]byte {
 
 // Fold makes the record of a subject out of its entries in the order of N. It is total: every prefix folds.
 func Fold(entries iter.Seq[Entry]) Record {
-	f := fold{parties: map[Leg]Party{}}
+	f := fold{legs: map[Leg]*foldedLeg{}}
 	for e := range entries {
 		f.add(e)
 	}
 	return f.record()
 }
 
+// foldedLeg is a taker's leg.
+type foldedLeg struct {
+	to    Party
+	guest bool // came by transfer or consultation
+	role  Role
+}
+
 // fold is the state between two entries.
 type fold struct {
 	r        Record
-	parties  map[Leg]Party
+	legs     map[Leg]*foldedLeg
+	caller   Role
 	human    time.Time // the first Answered of a taker's leg
 	left     time.Time // the caller's Left
 	answered bool      // leg 0
+	worded   bool      // Reason is the caller's
 	seen     bool
 }
 
@@ -93,16 +106,13 @@ func (f *fold) add(e Entry) {
 	case Queued:
 		f.r.Passed = max(f.r.Passed, ev.Passed)
 	case Offered:
-		f.parties[ev.Leg] = ev.To
+		f.legs[ev.Leg] = &foldedLeg{to: ev.To, guest: ev.For == ForTransfer || ev.For == ForConsult}
 	case Answered:
 		f.addAnswered(ev, at)
+	case RoleSet:
+		f.addRole(ev)
 	case Left:
-		if ev.Leg == 0 && f.left.IsZero() {
-			f.left = at
-			if !f.answered && ev.Code != 0 {
-				f.r.Code = ev.Code
-			}
-		}
+		f.addLeft(ev, at)
 	case Ended:
 		f.r.Outcome = ev.Outcome
 	case Classified:
@@ -111,7 +121,7 @@ func (f *fold) add(e Entry) {
 		f.r.Taker, f.r.Dept, f.r.State = ev.Taker, ev.Department, ev.State
 	case Acted:
 		f.r.Act = &ev
-	case Rang, RoleSet, Heard, Restored:
+	case Rang, Heard, Restored:
 	}
 }
 
@@ -121,7 +131,48 @@ func (f *fold) addAnswered(ev Answered, at time.Time) {
 		return
 	}
 	if f.human.IsZero() {
-		f.human, f.r.Taker, f.r.Dept = at, f.parties[ev.Leg].Taker, f.parties[ev.Leg].Department
+		f.human = at
+		if l := f.legs[ev.Leg]; l != nil {
+			f.r.Taker, f.r.Dept = l.to.Taker, l.to.Department
+		}
+	}
+}
+
+// addRole notes who talks with the caller.
+func (f *fold) addRole(ev RoleSet) {
+	if ev.Leg == 0 {
+		f.caller = ev.Role
+	} else if l := f.legs[ev.Leg]; l != nil {
+		l.role = ev.Role
+	}
+	if f.caller != Talking {
+		return
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.legs)) {
+		l := f.legs[n]
+		if id := l.to.Taker; l.guest && l.role == Talking && id != f.r.Taker && !slices.Contains(f.r.Takers, id) {
+			f.r.Takers = append(f.r.Takers, id)
+		}
+	}
+}
+
+func (f *fold) addLeft(ev Left, at time.Time) {
+	if ev.Leg != 0 {
+		delete(f.legs, ev.Leg)
+		if ev.Reason != "" && !f.worded {
+			f.r.Reason = ev.Reason
+		}
+		return
+	}
+	if !f.left.IsZero() {
+		return
+	}
+	f.left = at
+	if !f.answered && ev.Code != 0 {
+		f.r.Code = ev.Code
+	}
+	if ev.Reason != "" {
+		f.r.Reason, f.worded = ev.Reason, true
 	}
 }
 
