@@ -130,6 +130,9 @@ type Queue struct {
 	// path is relative to the file's folder; here it is absolute. A missing file is an error at start. Empty: the built-in
 	// Indonesian announcement. Default empty.
 	Announcement string
+	// Music (music) is the file that callers hear while a call taker has put them on hold, as for announcement. Empty: the
+	// built-in music. Default empty.
+	Music string
 }
 
 // Strategy says which ready taker a call is offered to.

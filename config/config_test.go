@@ -76,7 +76,7 @@ trunks:
     numbers: ['112']
     trust: none
 takers: {from: [10.9.0.0/16, 192.168.0.0/24]}
-queue: {ring_timeout: 1m30s, wrap_up: 0s, strategy: ring-all, announcement: sound/wait.wav}
+queue: {ring_timeout: 1m30s, wrap_up: 0s, strategy: ring-all, announcement: sound/wait.wav, music: sound/hold.al}
 prank: {max_delay: 0s}
 log: {level: debug, format: json}
 `))
@@ -111,6 +111,7 @@ log: {level: debug, format: json}
 			RingTimeout:  90 * time.Second,
 			Strategy:     config.RingAll,
 			Announcement: "/srv/siaga/sound/wait.wav",
+			Music:        "/srv/siaga/sound/hold.al",
 		},
 		Log: config.Log{Level: "debug", Format: "json"},
 	}

@@ -15,7 +15,7 @@ import (
 var allKeys = []string{
 	"sip.listen", "sip.advertise", "sip.realm", "sip.answer", "sip.max_calls", "rtp.ports",
 	"trunks[].name", "trunks[].numbers", "trunks[].trust",
-	"queue.ring_timeout", "queue.wrap_up", "queue.strategy", "queue.announcement", "prank.max_delay", "log.level", "log.format",
+	"queue.ring_timeout", "queue.wrap_up", "queue.strategy", "queue.announcement", "queue.music", "prank.max_delay", "log.level", "log.format",
 	"node", "zone", "data",
 }
 
@@ -280,13 +280,16 @@ func (r *reader) queue(key string, n ast.Node) {
 		{"ring_timeout", func(k string, n ast.Node) { set(&q.RingTimeout)(r.duration(k, n, time.Second, 5*time.Minute)) }},
 		{"wrap_up", func(k string, n ast.Node) { set(&q.WrapUp)(r.duration(k, n, 0, time.Hour)) }},
 		{"strategy", func(k string, n ast.Node) { set(&q.Strategy)(choice(r, k, n, LongestIdle, RingAll)) }},
-		{"announcement", func(k string, n ast.Node) {
-			if s, ok := n.(*ast.StringNode); ok && s.Value == "" {
-				return
-			}
-			r.path(k, n, "./announcement.wav", &q.Announcement)
-		}},
+		{"announcement", func(k string, n ast.Node) { r.sound(k, n, "./announcement.wav", &q.Announcement) }},
+		{"music", func(k string, n ast.Node) { r.sound(k, n, "./music.wav", &q.Music) }},
 	})
+}
+
+// sound reads the path of a sound file; empty is the built-in one.
+func (r *reader) sound(k string, n ast.Node, example string, to *string) {
+	if s, ok := n.(*ast.StringNode); !ok || s.Value != "" {
+		r.path(k, n, example, to)
+	}
 }
 
 func (r *reader) prank(key string, n ast.Node) {
