@@ -2,26 +2,28 @@ package sdp
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	pion "github.com/pion/sdp/v3"
 )
 
-// session is a description as read. The parser knows only some media and transports, so a line that is not audio over
-// RTP/AVP stands in the description as an empty one; lines holds them all as they were written.
-type session struct {
+// description is one as read. The parser knows only some media and transports, so a line that is not audio over RTP/AVP
+// stands in it as an empty one; lines holds them all as they were written.
+type description struct {
 	pion.SessionDescription
 	lines []mline
 }
 
 // parse reads a description. Its error is ErrMalformed.
-func parse(body []byte) (*session, error) {
+func parse(body []byte) (*description, error) {
 	sections, err := split(string(body))
 	if err != nil {
 		return nil, err
 	}
-	s := &session{}
+	d := &description{}
 	var text strings.Builder
 	text.WriteString(tidySession(sections[0]))
 	for _, section := range sections[1:] {
@@ -29,19 +31,52 @@ func parse(body []byte) (*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.lines = append(s.lines, m)
+		d.lines = append(d.lines, m)
 		text.WriteString(m.known())
 		if m.audio() {
 			text.WriteString(pick(section, 'c', 1) + pick(section, 'a', len(section)))
 		}
 	}
-	if err := s.UnmarshalString(text.String()); err != nil {
+	if err := d.UnmarshalString(text.String()); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	if len(s.MediaDescriptions) != len(s.lines) {
-		return nil, fmt.Errorf("%w: %d media of %d", ErrMalformed, len(s.MediaDescriptions), len(s.lines))
+	if len(d.MediaDescriptions) != len(d.lines) {
+		return nil, fmt.Errorf("%w: %d media of %d", ErrMalformed, len(d.MediaDescriptions), len(d.lines))
 	}
-	return s, nil
+	return d, nil
+}
+
+// attributes are those of a medium, then those of the session, which hold where the medium has none.
+func (d *description) attributes(i int) iter.Seq[pion.Attribute] {
+	return func(yield func(pion.Attribute) bool) {
+		for _, level := range [][]pion.Attribute{d.MediaDescriptions[i].Attributes, d.Attributes} {
+			for _, a := range level {
+				if !yield(a) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// times are the t= lines, which an answer repeats (RFC 3264, 6).
+func (d *description) times() string {
+	var b strings.Builder
+	for _, t := range d.TimeDescriptions {
+		fmt.Fprintf(&b, "t=%d %d\r\n", t.Timing.StartTime, t.Timing.StopTime)
+	}
+	return b.String()
+}
+
+// refused are the m= lines as an answer refuses them (RFC 3264, 6), except the one at that index, which is "".
+func (d *description) refused(except int) []string {
+	lines := make([]string, len(d.lines))
+	for i, m := range d.lines {
+		if i != except {
+			lines[i] = m.refuse()
+		}
+	}
+	return lines
 }
 
 // split cuts a description into its session lines and the lines of each medium, the m= line first.
@@ -102,15 +137,18 @@ type mline struct {
 
 func readMline(line string) (mline, error) {
 	f := strings.Fields(line[2:])
-	if len(f) < 3 || len(f) == 3 && f[1] != "0" { // a refused one needs no format
+	if len(f) < 3 || len(f) == 3 && f[1] != "0" || strings.ContainsFunc(line, notASCII) { // a refused one needs no format
 		return mline{}, fmt.Errorf("%w: line %.40q", ErrMalformed, line)
 	}
 	return mline{media: f[0], port: f[1], proto: f[2], formats: f[3:]}, nil
 }
 
-// audio says whether the line can be served at all: audio over plain RTP, not refused.
+func notASCII(r rune) bool { return r >= utf8.RuneSelf }
+
+// audio says whether the line can be served at all: audio over plain RTP, not refused. Over RTP/AVPF it is the same, as
+// long as no feedback is agreed on (RFC 4585, 4).
 func (m mline) audio() bool {
-	return m.media == "audio" && m.proto == "RTP/AVP" && m.port != "0"
+	return m.media == "audio" && (m.proto == "RTP/AVP" || m.proto == "RTP/AVPF") && m.port != "0"
 }
 
 // known is the line if the parser needs to see it, else one that stands in its place.
@@ -118,16 +156,14 @@ func (m mline) known() string {
 	if !m.audio() {
 		return "m=application 0 UDP -\r\n"
 	}
-	return "m=audio " + m.port + " RTP/AVP " + strings.Join(m.formats, " ") + "\r\n"
+	return "m=audio " + m.port + " " + m.proto + " " + strings.Join(m.formats, " ") + "\r\n"
 }
 
-// refuse is the line of an answer that refuses this one (RFC 3264 section 6).
-func (m mline) refuse() *pion.MediaDescription {
-	formats := m.formats
-	if len(formats) == 0 {
-		formats = []string{"0"}
+// refuse is the line as an answer refuses it.
+func (m mline) refuse() string {
+	formats := "0" // the grammar wants one
+	if len(m.formats) > 0 {
+		formats = strings.Join(m.formats, " ")
 	}
-	return &pion.MediaDescription{MediaName: pion.MediaName{
-		Media: m.media, Protos: []string{m.proto}, Formats: formats,
-	}}
+	return m.media + " 0 " + m.proto + " " + formats
 }

@@ -18,10 +18,17 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-var local = sdp.Local{Addr: netip.MustParseAddr("192.0.2.1"), Port: 20000, Session: 112, Version: 7}
+// ours is a session at an IPv4 address, ours6 at an IPv6 one.
+func ours() sdp.Session  { return sdp.New(netip.MustParseAddr("192.0.2.1"), 20000, 112) }
+func ours6() sdp.Session { return sdp.New(netip.MustParseAddr("2001:db8::1"), 20000, 112) }
 
-// local6 answers the offers whose file name says so.
-var local6 = sdp.Local{Addr: netip.MustParseAddr("2001:db8::1"), Port: 20000, Session: 112, Version: 7}
+// named is the session that meets what is in a file of that name.
+func named(name string) sdp.Session {
+	if strings.Contains(name, "ipv6") {
+		return ours6()
+	}
+	return ours()
+}
 
 func golden(t *testing.T, dir string, do func(name string, body []byte) string) {
 	t.Helper()
@@ -50,41 +57,73 @@ func golden(t *testing.T, dir string, do func(name string, body []byte) string) 
 	}
 }
 
-func readFile(t *testing.T, file string) []byte {
-	t.Helper()
+func readFile(tb testing.TB, file string) []byte {
+	tb.Helper()
 	body, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return body
 }
 
 func show(m sdp.Media, err error) string {
 	if err != nil {
-		return fmt.Sprintf("error: %v\n", err)
+		code, text := sdp.Warning(err)
+		return fmt.Sprintf("error: %v\nWarning: %d %s\n", err, code, text)
 	}
-	return fmt.Sprintf("%s %s/%d event/%d %s\n", m.Remote, m.Codec, m.PayloadType, m.Event, m.Direction)
+	return fmt.Sprintf("%s %s/%d event/%d in/%d %dms %s\n", m.Remote, m.Codec, m.PayloadType, m.Event, m.EventIn, m.Ptime, m.Direction)
 }
+
+func plain(body []byte) string { return strings.ReplaceAll(string(body), "\r\n", "\n") }
 
 func TestAnswer(t *testing.T) {
 	golden(t, "answer", func(name string, body []byte) string {
-		l := local
-		if strings.Contains(name, "ipv6") {
-			l = local6
-		}
-		answer, m, err := sdp.Answer(body, l)
-		return show(m, err) + strings.ReplaceAll(string(answer), "\r\n", "\n")
+		s := named(name)
+		answer, m, err := s.Answer(body, sdp.SendRecv)
+		return show(m, err) + plain(answer)
 	})
 }
 
 func TestAccept(t *testing.T) {
-	golden(t, "accept", func(_ string, body []byte) string { return show(sdp.Accept(body)) })
+	golden(t, "accept", func(name string, body []byte) string {
+		s := named(name)
+		s.Offer(sdp.SendRecv)
+		return show(s.Accept(body))
+	})
+}
+
+// TestDialogs goes through dialogs as phones and switches lead them: in the order of the file names, an offer is answered,
+// and for an answer an offer is made first.
+func TestDialogs(t *testing.T) {
+	dirs, err := filepath.Glob("testdata/dialog/*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("%d dialogs, %v", len(dirs), err)
+	}
+	for _, dir := range dirs {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			lf, crlf := ours(), ours() // golden reads each file twice
+			golden(t, "dialog/"+filepath.Base(dir), func(name string, body []byte) string {
+				s := &lf
+				if bytes.Contains(body, []byte("\r\n")) {
+					s = &crlf
+				}
+				if strings.Contains(name, "offer") {
+					answer, m, err := s.Answer(body, sdp.SendRecv)
+					return show(m, err) + plain(answer)
+				}
+				offer := s.Offer(sdp.SendRecv)
+				m, err := s.Accept(body)
+				s.Withdraw()
+				return plain(offer) + show(m, err)
+			})
+		})
+	}
 }
 
 func TestOffer(t *testing.T) {
 	want := strings.Join([]string{
 		"v=0",
-		"o=- 112 7 IN IP4 192.0.2.1",
+		"o=- 112 1 IN IP4 192.0.2.1",
 		"s=-",
 		"c=IN IP4 192.0.2.1",
 		"t=0 0",
@@ -97,48 +136,79 @@ func TestOffer(t *testing.T) {
 		"a=sendrecv",
 		"",
 	}, "\r\n")
-	if diff := cmp.Diff(want, string(sdp.Offer(local))); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
+	for _, addr := range []string{"192.0.2.1", "::ffff:192.0.2.1"} {
+		s := sdp.New(netip.MustParseAddr(addr), 20000, 112)
+		if diff := cmp.Diff(want, string(s.Offer(sdp.SendRecv))); diff != "" {
+			t.Errorf("at %s: -want +got\n%s", addr, diff)
+		}
 	}
-	if got := string(sdp.Offer(local6)); !strings.Contains(got, "c=IN IP6 2001:db8::1\r\n") {
-		t.Errorf("over IPv6 it says\n%s", got)
-	}
-	mapped := local
-	mapped.Addr = netip.MustParseAddr("::ffff:192.0.2.1")
-	if diff := cmp.Diff(want, string(sdp.Offer(mapped))); diff != "" {
-		t.Errorf("a mapped address: -want +got\n%s", diff)
-	}
-	if got := string(sdp.Offer(sdp.Local{})); !strings.Contains(got, "c=IN IP4 0.0.0.0\r\n") {
-		t.Errorf("without an address it says\n%s", got)
+	for addr, want := range map[netip.Addr]string{
+		netip.MustParseAddr("2001:db8::1"):  "c=IN IP6 2001:db8::1\r\n",
+		netip.MustParseAddr("fe80::1%eth0"): "c=IN IP6 fe80::1\r\n",
+		{}:                                  "c=IN IP4 0.0.0.0\r\n",
+	} {
+		s := sdp.New(addr, 20000, 112)
+		if got := string(s.Offer(sdp.SendRecv)); !strings.Contains(got, want) {
+			t.Errorf("at %v it says\n%s", addr, got)
+		}
 	}
 }
 
 // TestOfferAnswered holds our two halves against each other.
 func TestOfferAnswered(t *testing.T) {
-	for _, l := range []sdp.Local{local, local6} {
-		peer := l
-		peer.Port = 30000
-		answer, heard, err := sdp.Answer(sdp.Offer(l), peer)
+	for _, caller := range []sdp.Session{ours(), ours6()} {
+		called := sdp.New(caller.Addr, 30000, 113)
+		answer, heard, err := called.Answer(caller.Offer(sdp.SendRecv), sdp.SendRecv)
 		if err != nil {
 			t.Fatal(err)
 		}
-		agreed, err := sdp.Accept(answer)
+		agreed, err := caller.Accept(answer)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := sdp.Media{Codec: sdp.PCMA, PayloadType: 8, Event: 101}
-		want.Remote = netip.AddrPortFrom(l.Addr, 20000)
+		want := sdp.Media{Codec: sdp.PCMA, PayloadType: 8, Event: 101, EventIn: 101, Ptime: 20}
+		want.Remote = netip.AddrPortFrom(caller.Addr, 20000)
 		if diff := cmp.Diff(want, heard, addrPorts); diff != "" {
 			t.Errorf("answerer: -want +got\n%s", diff)
 		}
-		want.Remote = netip.AddrPortFrom(l.Addr, 30000)
+		want.Remote = netip.AddrPortFrom(caller.Addr, 30000)
 		if diff := cmp.Diff(want, agreed, addrPorts); diff != "" {
 			t.Errorf("offerer: -want +got\n%s", diff)
 		}
 	}
 }
 
-var addrPorts = cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
+// RFC 4028, 7.4: a refresh says what was agreed on, word for word; after a change that was refused it has a version of its own.
+func TestRefresh(t *testing.T) {
+	s := ours()
+	first := s.Refresh() // nothing is agreed on: a first offer
+	if _, err := s.Accept(first); err != nil {
+		t.Fatal(err)
+	}
+	offer := lines("c=IN IP4 10.1.1.1", "m=audio 4000 RTP/AVP 0 96", "a=rtpmap:96 telephone-event/8000", "a=sendonly")
+	agreed, _, err := s.Answer(offer, sdp.SendRecv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if diff := cmp.Diff(string(agreed), string(s.Refresh())); diff != "" {
+			t.Errorf("-agreed +refresh\n%s", diff)
+		}
+		if m, err := s.Accept(offer); err != nil || m.Direction != sdp.RecvOnly || m.EventIn != 96 {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+	s.Offer(sdp.SendRecv)
+	s.Withdraw()
+	if got, want := string(s.Refresh()), strings.Replace(string(agreed), "o=- 112 2", "o=- 112 4", 1); got != want {
+		t.Errorf("after a refused offer: %s", cmp.Diff(want, got))
+	}
+}
+
+var (
+	addrPorts = cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
+	addrs     = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+)
 
 // lines is a description made of the fewest lines, and those given.
 func lines(more ...string) []byte {
@@ -167,6 +237,7 @@ func TestErrors(t *testing.T) {
 		{"a port that is no number", lines(c, "m=audio x RTP/AVP 8"), sdp.ErrMalformed},
 		{"a negative port", lines(c, "m=audio -1 RTP/AVP 8"), sdp.ErrMalformed},
 		{"a medium without formats", lines(c, "m=audio 4000 RTP/AVP"), sdp.ErrMalformed},
+		{"a medium that is not ASCII", lines(c, m, "m=vide\u00f6 4000 RTP/AVP 31"), sdp.ErrMalformed},
 		{"a time that is no number", lines("t=now", c, m), sdp.ErrMalformed},
 		{"no media", lines(c), sdp.ErrNotAcceptable},
 		{"video alone", lines(c, "m=video 4000 RTP/AVP 31"), sdp.ErrNotAcceptable},
@@ -184,55 +255,18 @@ func TestErrors(t *testing.T) {
 		{"a name for an address", lines("c=IN IP4 media.example.com", m), sdp.ErrNotAcceptable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if answer, got, err := sdp.Answer(tc.body, local); !errors.Is(err, tc.want) || answer != nil || got != (sdp.Media{}) {
+			s := ours()
+			s.Offer(sdp.SendRecv)
+			was := s
+			if answer, got, err := s.Answer(tc.body, sdp.SendRecv); !errors.Is(err, tc.want) || answer != nil || got != (sdp.Media{}) {
 				t.Errorf("Answer: %q, %v, %v; want %v", answer, got, err, tc.want)
 			}
-			if got, err := sdp.Accept(tc.body); !errors.Is(err, tc.want) || got != (sdp.Media{}) {
+			if got, err := s.Accept(tc.body); !errors.Is(err, tc.want) || got != (sdp.Media{}) {
 				t.Errorf("Accept: %v, %v; want %v", got, err, tc.want)
 			}
+			if diff := cmp.Diff(was, s, addrs); diff != "" {
+				t.Errorf("the session was changed: -was +is\n%s", diff)
+			}
 		})
-	}
-}
-
-func TestFamilies(t *testing.T) {
-	four := lines("c=IN IP4 10.1.1.1", "m=audio 4000 RTP/AVP 8")
-	six := lines("c=IN IP6 2001:db8::5", "m=audio 4000 RTP/AVP 8")
-	if _, _, err := sdp.Answer(six, local); !errors.Is(err, sdp.ErrNotAcceptable) {
-		t.Errorf("IPv6 offered to an IPv4 address: %v", err)
-	}
-	if _, _, err := sdp.Answer(four, local6); !errors.Is(err, sdp.ErrNotAcceptable) {
-		t.Errorf("IPv4 offered to an IPv6 address: %v", err)
-	}
-	held := lines("c=IN IP4 0.0.0.0", "m=audio 4000 RTP/AVP 8")
-	if _, m, err := sdp.Answer(held, local6); err != nil || m.Direction != sdp.RecvOnly {
-		t.Errorf("hold by an IPv4 zero address: %v, %v", m, err)
-	}
-}
-
-func TestDirections(t *testing.T) {
-	for _, tc := range []struct {
-		offered, addr string
-		want          sdp.Direction
-	}{
-		{"sendrecv", "10.1.1.1", sdp.SendRecv},
-		{"sendonly", "10.1.1.1", sdp.RecvOnly},
-		{"recvonly", "10.1.1.1", sdp.SendOnly},
-		{"inactive", "10.1.1.1", sdp.Inactive},
-		{"sendrecv", "0.0.0.0", sdp.RecvOnly},
-		{"sendonly", "0.0.0.0", sdp.RecvOnly},
-		{"recvonly", "0.0.0.0", sdp.Inactive},
-		{"inactive", "0.0.0.0", sdp.Inactive},
-	} {
-		body := lines("c=IN IP4 "+tc.addr, "m=audio 4000 RTP/AVP 8", "a="+tc.offered)
-		answer, m, err := sdp.Answer(body, local)
-		if err != nil || m.Direction != tc.want || !strings.Contains(string(answer), "\r\na="+tc.want.String()+"\r\n") {
-			t.Errorf("%s at %s: %v, %v, want %v\n%s", tc.offered, tc.addr, m.Direction, err, tc.want, answer)
-		}
-		if sends := tc.want == sdp.SendRecv || tc.want == sdp.SendOnly; m.Direction.Sends() != sends {
-			t.Errorf("%v sends: %v", m.Direction, m.Direction.Sends())
-		}
-	}
-	if got := sdp.Direction(9).String(); got != "unknown" {
-		t.Errorf("an impossible direction is %q", got)
 	}
 }
