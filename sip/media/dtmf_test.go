@@ -200,6 +200,50 @@ func TestKeysUnderOurNumber(t *testing.T) {
 	})
 }
 
+// TestKeysRenumbered: a phone's re-INVITE gives events another number (RFC 3264 section 8.3.2), and later ours is
+// another too. What is still under way under an old number is nothing.
+func TestKeysRenumbered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard []string
+		a, b, pa, pb := pair(t, true, media.Format{Codec: media.PCMA, Event: 97}, pcma, func(what string) { heard = append(heard, what) })
+		var code byte
+		all := func() (got []string) {
+			for _, number := range []uint8{96, 97, 98, 101} {
+				sendKey(t, pa, key{code: code, ts: uint32(code) * 1000, end: true, marker: true}, number)
+				code++
+			}
+			synctest.Wait()
+			got, heard = heard, nil
+			return got
+		}
+		passedOn := func() (numbers []uint8) {
+			for _, p := range pb.got(t) {
+				numbers = append(numbers, p.PayloadType)
+			}
+			return numbers
+		}
+		for _, tc := range []struct {
+			a, b   media.Format
+			want   []string
+			passed []uint8
+		}{
+			{media.Format{Event: 97}, media.Format{Event: 101}, []string{"dtmf:1", "dtmf:3"}, []uint8{101, 101}},
+			{media.Format{Event: 96}, media.Format{Event: 96}, []string{"dtmf:4", "dtmf:7"}, []uint8{96, 96}},
+			{media.Format{Event: 101, EventIn: 96}, media.Format{Event: 97}, []string{"dtmf:8", "dtmf:#"}, []uint8{97, 97}},
+			{media.Format{Event: 98, EventIn: 98}, media.Format{}, []string{"dtmf:C"}, nil},
+		} {
+			a.Set(tc.a, pa.conn.addr)
+			b.Set(tc.b, pb.conn.addr)
+			before, _ := a.Received()
+			got := all()
+			after, _ := a.Received()
+			if diff := cmp.Diff(tc.want, got) + cmp.Diff(tc.passed, passedOn()); diff != "" || after-before != uint64(len(tc.want)) {
+				t.Errorf("%+v: %d taken; -want +heard\n%s", tc.a, after-before, diff)
+			}
+		}
+	})
+}
+
 func TestBrokenEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, pa, pb := pair(t, true, pcma, pcma, func(what string) { t.Errorf("heard %s", what) })

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pion/rtp"
 
@@ -71,6 +72,47 @@ func FuzzRTP(f *testing.F) {
 			}
 			if n, _ := a.Received(); len(got) > int(n) || int(n) > len(datagrams) || heard > int(n) {
 				t.Errorf("%d datagrams, %d received, %d sent on, %d keys", len(datagrams), n, len(got), heard)
+			}
+		})
+	})
+}
+
+// FuzzMix throws datagrams of two at one who hears both: what comes out is a frame of ours each 20 ms at most, and the
+// last of it soon after the last that came in. The last byte of a datagram says how long after the one before it
+// comes.
+func FuzzMix(f *testing.F) {
+	h := rtp.Header{Version: 2, PayloadType: 8, Timestamp: 0xffffff80, SSRC: 1}
+	late := rtp.Header{Version: 2, PayloadType: 0, Timestamp: 0xffffff00, SSRC: 1}
+	f.Add(glue(f, rtp.Packet{Header: h, Payload: tone(1)}, rtp.Packet{Header: late, Payload: slice(200)}, rtp.Packet{Header: h, Payload: tone(2)}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		datagrams := cut(data)
+		datagrams = datagrams[:min(len(datagrams), 50)]
+		synctest.Test(t, func(t *testing.T) {
+			_, peers := conference(t, nil, pcma, pcma, pcmu)
+			start, last := time.Now(), time.Duration(0)
+			for i, d := range datagrams {
+				if len(d) == 0 {
+					continue
+				}
+				p := peers[i%2]
+				time.Sleep(time.Duration(d[len(d)-1]) * time.Millisecond / 4)
+				p.net.send(d, p.conn.addr, p.to)
+				last = time.Since(start)
+			}
+			time.Sleep(300 * time.Millisecond)
+			got := peers[2].got(t)
+			wantContinuous(t, got)
+			for i, p := range got {
+				step := uint32(0)
+				if i > 0 {
+					step = p.Timestamp - got[i-1].Timestamp
+				}
+				if len(p.Payload) != 160 || p.PayloadType != 0 || step%160 != 0 || i > 0 && step == 0 {
+					t.Errorf("packet %d: %v", i, p)
+				}
+			}
+			if most := int((last + 200*time.Millisecond) / (20 * time.Millisecond)); len(got) > most || len(got) > 5*len(datagrams) {
+				t.Errorf("%d frames of %d datagrams in %v", len(got), len(datagrams), last)
 			}
 		})
 	})

@@ -144,9 +144,9 @@ func (n *neighborhood) follow(steps []spoken) {
 		}
 		n.drain()
 		n.at(step.to)
-		n.s.Play(media.Announcement()) // one frame, to see where it goes
+		n.s.Play(media.Announcement(), nil) // one frame, to see where it goes
 		synctest.Wait()
-		n.s.Play(nil)
+		n.s.Play(nil, nil)
 		if diff := cmp.Diff([]string{step.to}, n.drain()); diff != "" {
 			n.t.Errorf("step %d: it sends to -want +got\n%s", i, diff)
 		}

@@ -1,12 +1,14 @@
 // Package media is the sound of a call: one Stream a leg, each with its own RTP (RFC 3550) to its peer. What a stream
-// sends is a Prompt, what another stream receives, or nothing; packets are never forwarded blindly.
+// sends is a Prompt, what one other stream receives, what several receive, mixed, or nothing; packets are never
+// forwarded blindly.
 //
-// Each stream has one goroutine that reads its RTP and sends it on at once to those that hear it, one that reads and
-// drops the peer's RTCP, and one with a 20 ms ticker while it plays. Nothing is kept over a restart: a crash frees the
+// Each stream has one goroutine that reads its RTP and hands it at once to those that hear it, and one with a clock
+// while it plays and while it mixes. The peer's RTCP is not read. Nothing is kept over a restart: a crash frees the
 // ports.
 package media
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -48,6 +50,14 @@ type Format struct {
 	Codec Codec // what we send; the other one is understood too
 	Event uint8 // payload type of telephone-event (RFC 4733); 0: none is sent or understood
 	Audio uint8 // payload type of the codec, if the peer gave it another than its static one; 0: it did not
+
+	// EventIn is the payload type of telephone-event in our own description, under which the peer may send it besides
+	// Event; 0: 101, as in the first offer of ours.
+	EventIn uint8
+
+	// Ptime is how much sound a packet that is made here holds, a prompt's or a mix's: 10 to 60 ms in steps of 10, the
+	// nearest that fits; 0: 20 ms. What is relayed stays as long as it came.
+	Ptime time.Duration
 }
 
 // payload is the payload type of the codec.
@@ -58,14 +68,26 @@ func (f Format) payload() uint8 {
 	return uint8(f.Codec)
 }
 
+// samples is how many samples a packet holds that is made here.
+func (f Format) samples() int {
+	const step = 10 * time.Millisecond
+	d := frame
+	if f.Ptime != 0 {
+		d = min(max(f.Ptime, step), maxPtime).Truncate(step)
+	}
+	return int(d / sample)
+}
+
 // Numbers of RTP that are nobody's to choose.
 const (
-	frame        = 20 * time.Millisecond // of a packet that we make
+	frame        = 20 * time.Millisecond // of a packet that we make, unless the peer wants another
 	frameSamples = 160
 	sample       = time.Second / 8000
+	maxPtime     = 60 * time.Millisecond
+	maxPacket    = 480 // samples of maxPtime
 
 	comfortNoise = 13  // static payload type (RFC 3389)
-	offeredEvent = 101 // payload type of telephone-event in our own offers
+	offeredEvent = 101 // payload type of telephone-event in our first offer
 
 	headerSize  = 12   // of an RTP packet of ours
 	maxDatagram = 1500 // larger ones are not taken
@@ -82,8 +104,8 @@ const (
 	mulaw
 )
 
-// kind of the packets with a payload type. We offer both codecs, and events as 101, so they are understood under these
-// numbers whatever the answer says (RFC 3264 section 5.1).
+// kind of the packets with a payload type. We offer both codecs and give events a number of our own, so they are
+// understood under these numbers whatever the peer's description says (RFC 3264 section 5.1).
 func (f Format) kind(payload uint8) kind {
 	switch {
 	case f.Event != 0 && payload == f.Event:
@@ -96,7 +118,7 @@ func (f Format) kind(payload uint8) kind {
 		return mulaw
 	case payload == comfortNoise:
 		return silence
-	case f.Event != 0 && payload == offeredEvent:
+	case f.Event != 0 && payload == cmp.Or(f.EventIn, offeredEvent):
 		return event
 	}
 	return alien

@@ -9,7 +9,8 @@ import (
 )
 
 // Ports opens streams on a range of ports: RTP on an even one, and the odd one above it is held for RTCP (RFC 3550
-// section 11), so that no other program sits where a peer sends its reports. It is safe for concurrent use.
+// section 11), so that no other program sits where a peer sends its reports. Nothing reads them: the system keeps the
+// first few and drops the rest. It is safe for concurrent use.
 type Ports struct {
 	net   Net
 	ip    netip.Addr
@@ -93,6 +94,9 @@ func (p *Ports) listen(port int) (rtp, rtcp net.PacketConn, err error) {
 	if err != nil {
 		_ = rtp.Close()
 		return nil, nil, fmt.Errorf("listen for RTCP: %w", err)
+	}
+	if c, ok := rtcp.(interface{ SetReadBuffer(bytes int) error }); ok {
+		_ = c.SetReadBuffer(0) // the system's least
 	}
 	return rtp, rtcp, nil
 }

@@ -127,7 +127,7 @@ func TestSocketThatFails(t *testing.T) {
 		s := open(t, media.NewPorts(broken, gateway, 20000, 20001))
 		synctest.Wait() // its reader has given up, instead of running hot
 		s.Set(pcma, netip.MustParseAddrPort("10.0.0.1:4000"))
-		s.Play(media.Announcement())
+		s.Play(media.Announcement(), nil)
 		time.Sleep(time.Second)
 	})
 }
@@ -138,13 +138,13 @@ func (brokenConn) ReadFrom([]byte) (int, net.Addr, error) { return 0, nil, sysca
 func (brokenConn) WriteTo([]byte, net.Addr) (int, error)  { return 0, syscall.EIO }
 func (brokenConn) Close() error                           { return syscall.EIO }
 
-// TestCloseWhileBusy opens and closes streams while others hear them, play and receive.
+// TestCloseWhileBusy opens and closes streams while others hear them, alone and mixed, play and receive.
 func TestCloseWhileBusy(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	m := newMemory(true)
 	ports := newPorts(m)
 	a, pa := leg(t, m, ports, "10.0.0.1:4000", pcma, func(string) {})
-	prompt := media.Announcement()
+	prompt, clip := media.Announcement(), media.NewLibrary(nil, nil).Prompt("status")
 	var busy sync.WaitGroup
 	for range 4 {
 		busy.Go(func() {
@@ -157,14 +157,18 @@ func TestCloseWhileBusy(t *testing.T) {
 				s.Set(pcmu, netip.MustParseAddrPort("10.0.0.9:4000"))
 				s.Hear(a)
 				a.Hear(s)
-				s.Play(prompt)
+				s.Hear(a, s)
+				a.Hear(s, a)
+				s.Play(clip, func() { s.Play(prompt, nil) })
+				s.Play(prompt, nil)
 				pa.send(t, rtp.Header{Version: 2, PayloadType: 8}, tone(1))
-				s.Play(nil)
+				s.Play(nil, nil)
 				s.Received()
 				busy.Go(s.Close)
 				s.Close()
 				s.Hear(a)
-				s.Play(prompt)
+				s.Hear(a, s)
+				s.Play(clip, func() { t.Error("played after Close") })
 			}
 		})
 	}
@@ -214,8 +218,10 @@ func TestSystem(t *testing.T) {
 		t.Errorf("from %v: -said +heard\n%s", from, diff)
 	}
 	rtcp := net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, streams[0].Port()+1))
-	if _, err := ends[0].WriteTo([]byte{0x80, 201, 0, 1, 0, 0, 0, 5}, rtcp); err != nil {
-		t.Errorf("its report: %v", err)
+	for range 1000 { // nobody reads them, and nobody says so
+		if _, err := ends[0].WriteTo([]byte{0x80, 201, 0, 1, 0, 0, 0, 5}, rtcp); err != nil {
+			t.Fatalf("its report: %v", err)
+		}
 	}
 	for _, s := range streams {
 		s.Close()

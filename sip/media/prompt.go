@@ -30,12 +30,15 @@ const (
 const wanted = "want raw A-law (.al .alaw .pcma) or WAV, 8000 Hz, mono, A-law, mu-law or 16-bit PCM"
 
 // Prompt is a sound that streams play; it never changes.
-type Prompt struct{ sound string } // A-law, whole frames
+type Prompt struct {
+	sound string // A-law, whole frames
+	loop  bool   // over and over; never without sound
+}
 
 // Announcement is the built-in waiting announcement, in Indonesian; prompts/README.md says how it was made.
-func Announcement() *Prompt { return &Prompt{sound: waiting} }
+func Announcement() *Prompt { return &Prompt{sound: waiting, loop: true} }
 
-// Duration is the length of the prompt.
+// Duration is the length of the prompt, played once.
 func (p *Prompt) Duration() time.Duration { return time.Duration(len(p.sound)) * sample }
 
 // newPrompt fills the last frame with silence.
@@ -43,11 +46,11 @@ func newPrompt(sound []byte) *Prompt {
 	for len(sound)%frameSamples != 0 {
 		sound = append(sound, quiet)
 	}
-	return &Prompt{sound: string(sound)}
+	return &Prompt{sound: string(sound), loop: true}
 }
 
 // ReadPrompt reads a sound file of ten minutes at most: raw A-law, or a WAV file of 8,000 Hz mono in A-law, mu-law or
-// 16-bit PCM. Its error names the file, what is wrong, and what would be right.
+// 16-bit PCM. The prompt is played over and over. Its error names the file, what is wrong, and what would be right.
 func ReadPrompt(file string) (*Prompt, error) {
 	f, err := os.Open(file)
 	if err != nil {

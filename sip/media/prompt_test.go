@@ -59,12 +59,12 @@ func TestPlay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(true)
 		s, p := leg(t, m, newPorts(m), "10.0.0.1:4000", media.Format{Codec: media.PCMU}, nil)
-		s.Play(prompt)
+		s.Play(prompt, nil)
 		time.Sleep(50 * time.Millisecond)
-		s.Play(written(t, "the same.al", sound)) // plays already: goes on
+		s.Play(written(t, "the same.al", sound), nil) // plays already: goes on
 		time.Sleep(110*time.Millisecond + time.Millisecond)
-		s.Play(nil)
-		s.Play(nil)
+		s.Play(nil, nil)
+		s.Play(nil, nil)
 		time.Sleep(time.Second)
 		got := p.got(t)
 		wantContinuous(t, got)
@@ -82,12 +82,12 @@ func TestPlay(t *testing.T) {
 		if !bytes.Equal(want, heard) {
 			t.Error("not the prompt over and over")
 		}
-		s.Play(prompt)
+		s.Play(prompt, nil)
 		synctest.Wait()
 		if got := p.got(t); len(got) != 1 || !bytes.Equal(got[0].Payload, want[:160]) || !got[0].Marker {
 			t.Errorf("played again it does not begin anew: %v", got)
 		}
-		s.Play(media.Announcement())
+		s.Play(media.Announcement(), nil)
 		synctest.Wait()
 		if got := p.got(t); len(got) != 1 || !bytes.Equal(got[0].Payload, g711.Alaw2Ulaw(announced(t)[:160])) {
 			t.Errorf("another prompt does not begin at once: %v", got)
@@ -102,7 +102,7 @@ func TestPlayWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(true)
 		s, p := leg(t, m, newPorts(m), "10.0.0.1:4000", pcma, nil)
-		s.Play(prompt)
+		s.Play(prompt, nil)
 		time.Sleep(30 * time.Millisecond)
 		s.Set(pcma, netip.AddrPort{})
 		time.Sleep(time.Second)
@@ -172,9 +172,9 @@ func played(t *testing.T, p *media.Prompt) []byte {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(true)
 		s, peer := leg(t, m, newPorts(m), "10.0.0.1:4000", pcma, nil)
-		s.Play(p)
+		s.Play(p, nil)
 		time.Sleep(p.Duration() - time.Millisecond)
-		s.Play(nil)
+		s.Play(nil, nil)
 		for _, pkt := range peer.got(t) {
 			sound = append(sound, pkt.Payload...)
 		}

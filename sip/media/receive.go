@@ -11,10 +11,13 @@ import (
 type receiver struct {
 	s    *Stream
 	in   [maxDatagram + 1]byte // one more than is taken: a longer datagram is seen as one
-	out  [headerSize + maxDatagram]byte
-	p    rtp.Packet
+	p    rtp.Packet            // its payload lies in in
+	out  *converted            // nil: none was needed yet
 	keys keys
 }
+
+// converted is room for a packet in the other law.
+type converted [headerSize + maxDatagram]byte
 
 // receive reads the stream's socket until the stream is closed.
 func (s *Stream) receive() {
@@ -52,10 +55,24 @@ func (r *receiver) take(datagram []byte, src netip.AddrPort) {
 	}
 	source := source{stream: r.s, ssrc: p.SSRC}
 	for _, h := range *hearers {
-		if n, to := h.compose(source, p, k, r.out[:], now); n > 0 {
-			_ = h.wire.write(r.out[:n], to) // lost, as on any network
+		if packet, to := h.compose(source, r, k, now); len(packet) > 0 {
+			_ = h.wire.write(packet, to) // lost, as on any network
 		}
 	}
+}
+
+// room is where a packet of the payload goes out from: as it lies here, with room for a header before it, or, if it is
+// to be converted, elsewhere.
+func (r *receiver) room(convert bool) []byte {
+	size := headerSize + len(r.p.Payload)
+	if convert {
+		if r.out == nil {
+			r.out = new(converted)
+		}
+		return r.out[:size]
+	}
+	at := cap(r.in[:]) - cap(r.p.Payload) - headerSize
+	return r.in[at:][:size]
 }
 
 // admit says what the packet is; alien if it is not to be taken.

@@ -8,12 +8,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/pion/rtp"
 )
 
 // Stream is the RTP of one leg: what comes from its peer, and what goes to it under an SSRC, sequence numbers and
-// timestamps of its own. It plays a prompt, else it sends on what another stream receives, else it is silent. All its
+// timestamps of its own. It plays a prompt, else it sends what other streams receive, else it is silent. All its
 // methods are safe for concurrent use, and none but Close waits for anything.
 type Stream struct {
 	wire    wire
@@ -28,8 +26,9 @@ type Stream struct {
 	closed  bool
 	format  Format
 	latch   latch
-	from    *Stream
-	player  *player
+	from    []*Stream // whom it hears; never changed in place
+	player  *player   // nil: no prompt plays
+	mixer   *mixer    // of several it hears; nil: one or none
 	out     track
 	packets uint64
 	last    time.Time
@@ -38,7 +37,6 @@ type Stream struct {
 func newStream(rtp, rtcp net.PacketConn, port uint16, heard func(string), free func()) *Stream {
 	s := &Stream{wire: newWire(rtp), rtcp: rtcp, port: port, heard: heard, free: free, out: newTrack()}
 	s.tasks.Go(s.receive)
-	s.tasks.Go(s.discard)
 	return s
 }
 
@@ -54,46 +52,105 @@ func (s *Stream) Set(f Format, remote netip.AddrPort) {
 	s.latch.expect(unmap(remote), time.Now())
 }
 
-// Hear makes the stream send what from receives; nil: nothing. While a prompt plays, the prompt goes first and nothing
-// of this is sent. from may be the stream itself: an echo.
-func (s *Stream) Hear(from *Stream) {
+// Hear makes the stream send what others receive: none, nothing; one, its packets as they come; several, their sound
+// mixed, without keys, in packets of a clock of its own, and none while all are silent. While a prompt plays, the prompt
+// goes first and nothing of this is sent. The stream may hear itself: an echo. The order means nothing; nil ones are
+// left out. SSRC, sequence numbers and timestamps go on over every change.
+func (s *Stream) Hear(from ...*Stream) {
+	from = distinct(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || from == s.from {
+	if s.closed || equal(from, s.from) {
 		return
 	}
-	if s.from != nil {
-		s.from.drop(s)
+	for _, f := range s.from {
+		if !slices.Contains(from, f) {
+			f.drop(s)
+		}
 	}
-	if from != nil {
-		from.add(s)
+	for _, f := range from {
+		if !slices.Contains(s.from, f) {
+			f.add(s)
+		}
 	}
-	s.from, s.out.run = from, run{}
-}
-
-// Play plays a prompt from its beginning, over and over; nil stops it. The prompt that plays already goes on. A prompt
-// waits where it is while there is nowhere to send.
-func (s *Stream) Play(p *Prompt) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || p != nil && s.player != nil && s.player.sound == p.sound {
+	s.from = from
+	switch {
+	case len(from) > 1 && s.mixer != nil:
+		s.mixer.listen(from)
 		return
-	}
-	s.stop()
-	if p != nil && p.sound != "" {
-		playing := newPlayer(s, p)
-		s.player = playing
-		s.tasks.Go(playing.run)
+	case len(from) > 1:
+		s.mixer = newMixer(s, from)
+		s.tasks.Go(s.mixer.run)
+	default:
+		s.unmix()
 	}
 	s.out.run = run{}
 }
 
-// stop ends the player. s.mu is held; what the player has in hand is refused by compose.
+// distinct is a copy without nil and without doubles.
+func distinct(all []*Stream) []*Stream {
+	var some []*Stream
+	for _, s := range all {
+		if s != nil && !slices.Contains(some, s) {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
+// equal compares sets.
+func equal(a, b []*Stream) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(s *Stream) bool { return !slices.Contains(b, s) })
+}
+
+// unmix ends the mixer. s.mu is held; what the mixer has in hand is refused by make.
+func (s *Stream) unmix() {
+	if s.mixer != nil {
+		close(s.mixer.done)
+		s.mixer = nil
+	}
+}
+
+// Play plays a prompt from its beginning; nil stops the one that plays. A looped one is played over and over and waits
+// where it is while there is nowhere to send. Any other is played once, whether or not there is somewhere to send, and
+// when its time is over, over is called, unless it was stopped or another was played before; nil: nobody is told. It
+// comes from a goroutine that Close waits for and holds no lock: it must not block, nor Close the stream, but it may
+// Play the next. The prompt that plays already goes on, and this over is called for it instead of the one before.
+func (s *Stream) Play(p *Prompt, over func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return
+	case p != nil && s.player != nil && *s.player.prompt == *p:
+		s.player.over = over
+		return
+	}
+	s.stop()
+	if p != nil {
+		s.player = newPlayer(s, p, over)
+		s.tasks.Go(s.player.run)
+	}
+	s.out.run = run{}
+}
+
+// stop ends the player. s.mu is held; what the player has in hand is refused by make.
 func (s *Stream) stop() {
 	if s.player != nil {
 		close(s.player.done)
 		s.player = nil
 	}
+}
+
+// finish takes away a player whose prompt is over, and says whom to tell; nobody if it was stopped.
+func (s *Stream) finish(y *player) (over func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.player != y {
+		return nil
+	}
+	s.player = nil
+	return y.over
 }
 
 // Received is the number of RTP packets that were taken from the peer so far, comfort noise and empty ones too, and
@@ -111,10 +168,11 @@ func (s *Stream) Close() {
 	first := !s.closed
 	s.closed = true
 	s.stop()
-	if s.from != nil {
-		s.from.drop(s)
-		s.from = nil
+	s.unmix()
+	for _, f := range s.from {
+		f.drop(s)
 	}
+	s.from = nil
 	s.mu.Unlock()
 	if first {
 		s.hearers.Store(nil)
@@ -156,15 +214,6 @@ func without(all []*Stream, h *Stream) []*Stream {
 	return slices.DeleteFunc(all, func(s *Stream) bool { return s == h })
 }
 
-// discard reads the RTCP that peers send: nothing is made of it.
-func (s *Stream) discard() {
-	buf := make([]byte, maxDatagram)
-	untilClosed(s, func() error {
-		_, _, err := s.rtcp.ReadFrom(buf)
-		return err
-	})
-}
-
 // untilClosed repeats a read until the stream is closed. A datagram socket's error is one packet's affair; only a
 // socket that has nothing but errors is given up. Its stream then receives nothing more, as from a dead peer.
 func untilClosed(s *Stream, read func() error) {
@@ -179,40 +228,46 @@ func untilClosed(s *Stream, read func() error) {
 	}
 }
 
-// compose makes an outgoing packet of one that a source has; n is 0 if none is to be sent. out has room for headerSize
-// and the payload.
-func (s *Stream) compose(src source, in *rtp.Packet, k kind, out []byte, now time.Time) (n int, to netip.AddrPort) {
+// compose makes an outgoing packet of the one that another stream has received; it is empty if none is to be sent now.
+func (s *Stream) compose(src source, r *receiver, k kind, now time.Time) (packet []byte, to netip.AddrPort) {
+	in := &r.p
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.player != src.player || s.player == nil && (s.from == nil || s.from != src.stream) {
-		return 0, to
+	switch {
+	case s.player != nil:
+		return nil, to
+	case s.mixer != nil:
+		s.mixer.put(src, in, k)
+		return nil, to
+	case len(s.from) == 0 || s.from[0] != src.stream:
+		return nil, to
 	}
 	to, ok := s.latch.target()
 	if !ok {
 		s.out.run = run{} // the break is no loss
-		return 0, to
+		return nil, to
 	}
-	payload, span := s.format.payload(), uint32(len(in.Payload))
+	law, payload, span := s.format.Codec.kind(), s.format.payload(), uint32(len(in.Payload))
 	switch k {
 	case alaw, mulaw:
 	case event:
-		payload, span = s.format.Event, 0
+		law, payload, span = event, s.format.Event, 0
 	case silence, alien:
 		payload = 0
 	}
 	if k == alien || k == silence || k == event && payload == 0 {
 		s.out.skip(src, in.SequenceNumber)
-		return 0, to
+		return nil, to
 	}
 	h, ok := s.out.place(src, &in.Header, span, now)
 	if !ok {
-		return 0, to
+		return nil, to
 	}
 	h.PayloadType = payload
-	n, err := h.MarshalTo(out[:headerSize])
-	if err != nil {
-		return 0, to
+	packet = r.room(law != k)
+	if _, err := h.MarshalTo(packet[:headerSize]); err != nil {
+		return nil, to
 	}
-	convert(out[n:], s.format.Codec.kind(), in.Payload, k)
-	return n + len(in.Payload), to
+	convert(packet[headerSize:], law, in.Payload, k)
+	return packet, to
 }

@@ -14,10 +14,10 @@ const (
 	maxMisorder = 100
 )
 
-// source is where outgoing packets come from: a stream's peer, by its SSRC, or a player. The zero source is none.
+// source is where outgoing packets come from: a stream's peer, by its SSRC, or a maker. The zero source is none.
 type source struct {
 	stream *Stream
-	player *player
+	maker  *maker
 	ssrc   uint32
 }
 
