@@ -8,9 +8,6 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
-
-	"github.com/siaga112/siaga112/call"
-	"github.com/siaga112/siaga112/sip/sdp"
 )
 
 // Call is one call of a phone: a dialog, made or taken, with its sound.
@@ -25,18 +22,30 @@ type Call struct {
 	done  chan struct{}
 
 	// Owned by the phone's loop.
+	door   *door
+	moved  bool // to a door other than that of its first message
 	state  callState
 	code   int // the final response to the first INVITE
 	local  sip.FromHeader
 	remote sip.Uri
 	dialog
 	seq      uint32
-	session  uint64
+	own      description
+	asked    Invite // what the phone's INVITE asks for; zero of a call that is taken
+	keys     credentials
 	made     *clientTx // our INVITE
+	acked    []byte    // the answer in the ACK of our INVITE, which had no offer
+	settled  bool      // offer and answer of the first INVITE have met in a reliable provisional response already
 	taken    *serverTx // the gateway's last INVITE
 	wants    bool      // our answer had no offer to answer: the ACK brings the answer to ours
 	proceeds bool      // the gateway has given a provisional response
-	cancel   bool      // to be canceled as soon as it proceeds (RFC 3261, 9.1)
+	cancel   []string  // Reason headers of the CANCEL to be sent as soon as it proceeds (RFC 3261, 9.1); nil: none
+	heard    reliability
+	told     reliability
+	change   *change
+	session  session
+	refers   bool                      // a REFER of ours is not over yet
+	prepared map[sip.RequestMethod]int // answers to the next request of that method
 	lastSeen Event
 }
 
@@ -56,80 +65,28 @@ const (
 	over
 )
 
-// Invite is what a call begins with.
-type Invite struct {
-	Number   string      // who is called: 112
-	From     call.Caller // Asserted: in P-Asserted-Identity and From; Claimed: in From only; None: withheld (RFC 3323)
-	Voice    Voice       // Nobody: the phone's
-	Priority string      // Priority header (RFC 3261, 20.26), where not empty
-}
-
-// Invite calls a number at the gateway. It returns once the INVITE is sent.
-func (p *Phone) Invite(i Invite) (*Call, error) {
-	if i.Voice == Nobody {
-		i.Voice = p.o.Voice
-	}
-	s, err := newSound(p.o.Net, p.addr.Addr(), i.Voice)
-	if err != nil {
-		return nil, fmt.Errorf("call %s: %w", i.Number, err)
-	}
-	c := p.newCall(token(), s)
-	c.Peer, c.Out = i.Number, true
-	err = p.ask(func() error {
-		c.remote = p.gatewayURI(i.Number)
-		c.target, c.local, c.seq = c.remote, p.from(i.From), 1
-		req := c.request(sip.INVITE)
-		if i.From.Trust == call.Asserted && i.From.Number != "" {
-			uri := p.contact(i.From.Number)
-			uri.Port = 0
-			req.AppendHeader(sip.NewHeader("P-Asserted-Identity", "<"+uri.String()+">"))
-		}
-		if i.Priority != "" {
-			req.AppendHeader(sip.NewHeader("Priority", i.Priority))
-		}
-		req.AppendHeader(&sip.ContactHeader{Address: p.contact("")})
-		req.AppendHeader(sip.NewHeader("Allow", allow))
-		c.describe(req, sdp.Offer(c.media()))
-		p.calls[c.ID] = c
-		c.made = p.request(req, p.o.Gateway, c.responded)
-		return nil
-	})
-	if err != nil {
-		s.close()
-		return nil, fmt.Errorf("call %s: %w", i.Number, err)
-	}
-	return c, nil
-}
-
-const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY"
-
-// from is the From of a caller.
-func (p *Phone) from(c call.Caller) sip.FromHeader {
-	h := sip.FromHeader{Address: p.contact(c.Number)}
-	h.Address.Port = 0
-	if c.Number == "" || c.Trust == call.None {
-		h.DisplayName = "Anonymous"
-		h.Address = sip.Uri{Scheme: "sip", User: "anonymous", Host: "anonymous.invalid"}
-	}
-	h.Params.Add("tag", token())
-	return h
-}
-
-func (p *Phone) newCall(id string, s *sound) *Call {
+func (p *Phone) newCall(id string, at *door, s *sound) *Call {
+	n := uint64(time.Now().Unix())
 	return &Call{
-		ID: id, phone: p, sound: s, session: uint64(time.Now().Unix()),
+		ID: id, phone: p, sound: s, door: at, prepared: map[sip.RequestMethod]int{},
+		own: description{
+			addr: at.addr.Addr(), port: s.port(), direction: sendrecv, event: usualEvent, session: n, version: n - 1,
+		},
 		up: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
+// usualEvent is the payload type of telephone-event in a phone's offers, unless it is told otherwise.
+const usualEvent = 101
+
 // incoming makes the call of a first INVITE.
 func (p *Phone) incoming(tx *serverTx) (*Call, error) {
-	s, err := newSound(p.o.Net, p.addr.Addr(), p.o.Voice)
+	s, err := newSound(p.o.Net, p.home.addr.Addr(), p.o.Voice)
 	if err != nil {
 		return nil, err
 	}
 	req := tx.req
-	c := p.newCall(req.CallID().Value(), s)
+	c := p.newCall(req.CallID().Value(), tx.at, s)
 	c.Peer = req.From().Address.User
 	c.local = sip.FromHeader{Address: req.To().Address}
 	c.local.Params.Add("tag", tx.tag)
@@ -141,9 +98,9 @@ func (p *Phone) incoming(tx *serverTx) (*Call, error) {
 	return c, nil
 }
 
-func (c *Call) addRoute(h sip.Header) {
+func (d *dialog) addRoute(h sip.Header) {
 	if rr, ok := h.(*sip.RecordRouteHeader); ok {
-		c.routes = append(c.routes, rr.Address)
+		d.routes = append(d.routes, rr.Address)
 	}
 }
 
@@ -184,15 +141,25 @@ func (c *Call) AwaitVoice(ctx context.Context) (Voice, error) {
 }
 
 // Answer responds to the gateway's open INVITE: 180, 183, 200, 486 … ErrState where there is none.
-func (c *Call) Answer(code int) error { return c.phone.ask(func() error { return c.answer(code) }) }
+func (c *Call) Answer(code int) error { return c.Respond(Response{Code: code}) }
 
-// Cancel gives up a call that is not answered yet (RFC 3261, 9.1). ErrState where there is nothing to cancel.
-func (c *Call) Cancel() error {
+// Respond is Answer with more in it.
+func (c *Call) Respond(r Response) error { return c.phone.ask(func() error { return c.respond(r) }) }
+
+// Prepare has the next request of that method within the call answered with that code, instead of what the phone would
+// say: 491 to an INVITE (RFC 3261, 14.2), 481 to an OPTIONS.
+func (c *Call) Prepare(method string, code int) {
+	_ = c.phone.ask(func() error { c.prepared[sip.RequestMethod(method)] = code; return nil })
+}
+
+// Cancel gives up a call that is not answered yet (RFC 3261, 9.1), with these Reason headers (RFC 3326). ErrState where
+// there is nothing to cancel.
+func (c *Call) Cancel(reasons ...string) error {
 	return c.phone.ask(func() error {
-		if c.made == nil || c.made.settled || c.cancel {
+		if c.made == nil || c.made.settled || c.cancel != nil {
 			return fmt.Errorf("CANCEL: %w", ErrState)
 		}
-		c.cancel = true
+		c.cancel = append([]string{}, reasons...)
 		if c.proceeds {
 			c.sendCancel()
 		}
@@ -200,39 +167,62 @@ func (c *Call) Cancel() error {
 	})
 }
 
-// Bye hangs up a call that was answered. ErrState where there is nothing to hang up. Done follows its answer.
-func (c *Call) Bye() error {
-	return c.phone.ask(func() error {
-		if c.state != talking {
-			return fmt.Errorf("BYE: %w", ErrState)
+// Bye hangs up a call that was answered, with these Reason headers (RFC 3326). ErrState where there is nothing to hang
+// up. Done follows its answer.
+func (c *Call) Bye(reasons ...string) error {
+	return c.phone.ask(func() error { return c.bye(reasons) })
+}
+
+func (c *Call) bye(reasons []string) error {
+	if c.state != talking {
+		return fmt.Errorf("BYE: %w", ErrState)
+	}
+	c.state = leaving
+	c.stopFinal()
+	c.later().drop(c.session.next)
+	c.seq++
+	req := c.request(sip.BYE)
+	addReasons(req, reasons)
+	c.send(req, func(res *sip.Response) {
+		switch {
+		case res == nil:
+			c.lost(string(sip.BYE))
+			c.end()
+		case res.StatusCode >= 200:
+			c.end()
 		}
-		c.state = leaving
-		c.stopFinal()
-		c.seq++
-		c.phone.request(c.request(sip.BYE), c.next(), func(res *sip.Response) {
-			switch {
-			case res == nil:
-				c.phone.seen(Event{Call: c, Method: string(sip.BYE), Lost: true})
-				c.end()
-			case res.StatusCode >= 200:
-				c.end()
-			}
-		})
-		return nil
 	})
+	return nil
+}
+
+func addReasons(m sip.Message, reasons []string) {
+	for _, r := range reasons {
+		m.AppendHeader(sip.NewHeader("Reason", r))
+	}
 }
 
 // request makes a request within the call.
 func (c *Call) request(m sip.RequestMethod) *sip.Request {
-	req := c.phone.newRequest(m, c.target, c.local, c.remote, c.ID, c.seq)
+	req := c.phone.newRequest(c.door, m, c.target, c.local, c.remote, c.ID, c.seq)
 	if c.tag != "" {
 		req.To().Params.Add("tag", c.tag)
 	}
 	for _, r := range c.routes {
 		req.AppendHeader(&sip.RouteHeader{Address: r})
 	}
+	if c.asked.Old {
+		req.Via().Params.Remove("rport")
+		req.Via().Params.Add("branch", token()) // without the cookie (RFC 3261, 8.1.1.7)
+	}
 	return req
 }
+
+// send sends a request within the call.
+func (c *Call) send(req *sip.Request, on func(*sip.Response)) *clientTx {
+	return c.phone.request(c.door, req, Plain, c.next(), on)
+}
+
+func (c *Call) later() *agenda { return &c.phone.later }
 
 // next is where requests within the call go: the first route, else the target, else the gateway.
 func (c *Call) next() netip.AddrPort {
@@ -251,115 +241,46 @@ func (c *Call) next() netip.AddrPort {
 	return netip.AddrPortFrom(ip, uint16(port))
 }
 
-func (c *Call) media() sdp.Local {
-	return sdp.Local{Addr: c.phone.addr.Addr(), Port: c.sound.port(), Session: c.session, Version: c.session}
+// contact is where the phone is reached for this call (RFC 3261, 8.1.1.8).
+func (c *Call) contact() *sip.ContactHeader {
+	return &sip.ContactHeader{Address: c.door.uri(c.phone.o.User)}
 }
 
-func (c *Call) describe(m sip.Message, body []byte) {
+// describe makes a description the body of a message; nil: it has none.
+func describe(m sip.Message, body []byte) {
+	if body == nil {
+		return
+	}
 	kind := sip.ContentTypeHeader("application/sdp")
 	m.AppendHeader(&kind)
 	m.SetBody(body)
 }
 
-// responded is a response to our INVITE, or nil when there is none.
-func (c *Call) responded(res *sip.Response) {
-	if res == nil {
-		c.phone.seen(Event{Call: c, Method: string(sip.INVITE), Lost: true})
-		c.code = sip.StatusRequestTimeout
-		c.end()
-		return
-	}
-	tag := res.To().Params.GetOr("tag", "")
-	e := Event{Call: c, Method: string(sip.INVITE), Code: res.StatusCode, Tag: tag}
-	again := c.lastSeen.Code == e.Code && c.lastSeen.Tag == e.Tag
-	switch {
-	case res.StatusCode < 200:
-		if c.cancel && !c.proceeds {
-			c.sendCancel()
-		}
-		c.proceeds = true
-		if res.StatusCode == sip.StatusTrying {
-			return
-		}
-		c.accept(res.Body())
-	case res.StatusCode < 300:
-		c.confirm(res, tag)
-	default:
-		c.phone.write([]byte(c.ackRefusal(res).String()), c.made.to)
-		if c.state == trying {
-			c.code = res.StatusCode
-			defer c.end()
-		}
-	}
-	if !again {
-		c.lastSeen = e
-		c.phone.seen(e)
-	}
-}
-
-// confirm makes the dialog of a 2xx and acknowledges it (RFC 3261, 13.2.2.4). A 2xx with another tag than the first is
-// acknowledged within its own.
-func (c *Call) confirm(res *sip.Response, tag string) {
-	first, was := c.state == trying, c.dialog
-	c.dialog = dialog{tag: tag, target: c.made.req.Recipient}
-	if contact := res.Contact(); contact != nil {
-		c.target = contact.Address
-	}
-	rr := res.GetHeaders("Record-Route")
-	for i := range rr { // in reverse order (RFC 3261, 12.1.2)
-		c.addRoute(rr[len(rr)-1-i])
-	}
-	ack := c.request(sip.ACK)
-	ack.CSeq().SeqNo = c.made.req.CSeq().SeqNo
-	c.phone.write([]byte(ack.String()), c.next())
-	if !first {
-		c.dialog = was
-		return
-	}
-	c.state, c.code = talking, res.StatusCode
-	c.accept(res.Body())
-	close(c.up)
-}
-
 // accept takes over the gateway's answer to our offer; what can't be read is left.
 func (c *Call) accept(body []byte) {
-	if len(body) == 0 {
-		return
-	}
-	if m, err := sdp.Accept(body); err == nil {
-		c.sound.set(m.Remote, m.PayloadType, m.Event)
+	if m, _, _, err := readMedia(body); err == nil {
+		c.agree(m)
 	}
 }
 
-// ackRefusal is the ACK of a final response that is no 2xx (RFC 3261, 17.1.1.3).
-func (c *Call) ackRefusal(res *sip.Response) *sip.Request {
-	return c.alike(sip.ACK, res.To().Params.GetOr("tag", ""))
+// agree sends from now on what the gateway wants.
+func (c *Call) agree(m Media) {
+	d := meet(c.own.direction, m.Direction)
+	c.sound.set(m.Remote, m.Payload, m.Event, !c.own.zero && (d == sendrecv || d == sendonly))
 }
 
-// sendCancel sends the CANCEL of our INVITE (RFC 3261, 9.1). Without a final response to the INVITE within 32 s the call
-// is over all the same.
-func (c *Call) sendCancel() {
-	c.phone.request(c.alike(sip.CANCEL, ""), c.made.to, func(res *sip.Response) {
-		if res == nil {
-			c.phone.seen(Event{Call: c, Method: string(sip.CANCEL), Lost: true})
-		}
-	})
-	c.phone.later.add(lifetime, func() {
-		if c.state == trying {
-			c.responded(nil)
-		}
-	})
-}
-
-// alike is a request of the transaction of our INVITE: its Via, Request-URI and CSeq number.
-func (c *Call) alike(m sip.RequestMethod, tag string) *sip.Request {
-	invite := c.made.req
-	req := c.phone.newRequest(m, invite.Recipient, *invite.From(), invite.To().Address, c.ID, invite.CSeq().SeqNo)
-	req.ReplaceHeader(invite.Via().Clone())
-	if tag != "" {
-		req.To().Params.Add("tag", tag)
+// answerTo answers an offer of the gateway, or makes one where there is none (RFC 3261, 13.2.1).
+func (c *Call) answerTo(offer []byte) ([]byte, error) {
+	if len(offer) == 0 {
+		c.wants = true
+		return c.own.offer(), nil
 	}
-	return req
+	answer, m, err := c.own.answer(offer)
+	if err != nil {
+		return nil, err
+	}
+	c.agree(m)
+	return answer, nil
 }
 
 // end is the end of the call; it may be said again. The call stays known for a while, for what is repeated.
@@ -368,6 +289,8 @@ func (c *Call) end() {
 		return
 	}
 	c.state = over
+	c.later().drop(c.session.next)
+	c.later().drop(c.told.again)
 	close(c.done)
 	c.sound.close()
 	c.phone.later.add(2*lifetime, func() { delete(c.phone.calls, c.ID) })

@@ -1,6 +1,7 @@
 package siptest
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/zaf/g711"
@@ -41,5 +42,23 @@ func Plan(t Traffic) []Attempt {
 	return all
 }
 
-// Compact is for tests: an entry as a story writes it.
-func Compact(e call.Entry) string { return compact(e) }
+// CompactEntry is for tests: an entry as a story writes it.
+func CompactEntry(e call.Entry) string { return compact(e) }
+
+// OfferSDP is for tests: what a phone at that address offers.
+func OfferSDP(at netip.AddrPort) []byte { return described(at).offer() }
+
+// AnswerSDP is for tests: what a phone at that address answers.
+func AnswerSDP(offer []byte, at netip.AddrPort) ([]byte, Media, error) {
+	return described(at).answer(offer)
+}
+
+// ReadSDP is for tests: what a phone reads.
+func ReadSDP(body []byte) Media { return mediaOf(body) }
+
+func described(at netip.AddrPort) *description {
+	return &description{addr: at.Addr(), port: at.Port(), direction: sendrecv, event: usualEvent, session: 1}
+}
+
+// LocalTag is for tests: the phone's tag in a call.
+func LocalTag(c *Call) string { return c.local.Params.GetOr("tag", "") }

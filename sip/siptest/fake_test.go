@@ -1,41 +1,40 @@
 package siptest_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
-	"testing"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
-	"github.com/icholy/digest"
 	"github.com/pion/rtp"
 
 	"github.com/siaga112/siaga112/call"
 	"github.com/siaga112/siaga112/sip/media"
-	"github.com/siaga112/siaga112/sip/sdp"
 	"github.com/siaga112/siaga112/sip/siptest"
 )
 
 // fake is a trivial gateway: it challenges every REGISTER, answers every INVITE from the trunk with noise for an
-// announcement, rings the takers in the order in which they registered, one at a time, and joins the two. It repeats
-// nothing and remembers nothing over a start.
+// announcement, rings the takers in the order in which they registered, one at a time, and joins the two; what it does
+// within dialogs is in fake_dialog_test.go. It repeats nothing and remembers nothing over a start.
 type fake struct {
 	n    media.Net
 	addr netip.AddrPort
 	conn net.PacketConn
 	pass map[string]string // by user
 
-	wg sync.WaitGroup
+	wg   sync.WaitGroup
+	done chan struct{}
 
 	mu      sync.Mutex
 	takers  []*phoneAt
 	calls   []*fakeCall
+	own     []*fakeCall // that takers made
 	seq     int
 	stopped bool
 	seen    []string // requests and responses, as they came
@@ -64,14 +63,19 @@ type fakeLeg struct {
 	phone   *phoneAt
 	to      netip.AddrPort
 	invite  *sip.Request // of either direction
+	seq     uint32       // of our requests
 	callID  string
 	tag     string // ours
 	other   string // the peer's
 	sound   net.PacketConn
-	remote  netip.AddrPort
+	remote  atomic.Pointer[netip.AddrPort] // nil until it is known
 	stop    chan struct{}
 	wg      sync.WaitGroup
 	up, end bool
+
+	agreed    bool   // in a reliable provisional response
+	direction string // what the peer's last change said
+	reason    string // of the peer's BYE
 }
 
 func newFake(n media.Net, addr netip.AddrPort, takers []siptest.Taker) (*fake, error) {
@@ -79,7 +83,7 @@ func newFake(n media.Net, addr netip.AddrPort, takers []siptest.Taker) (*fake, e
 	if err != nil {
 		return nil, err
 	}
-	f := &fake{n: n, addr: addr, conn: conn, pass: map[string]string{}}
+	f := &fake{n: n, addr: addr, conn: conn, pass: map[string]string{}, done: make(chan struct{})}
 	for _, t := range takers {
 		f.pass[string(t.ID)] = t.Password
 	}
@@ -94,7 +98,7 @@ func (f *fake) read() {
 		if err != nil {
 			return
 		}
-		msg, err := sip.ParseMessage(buf[:n])
+		msg, err := sip.ParseMessage(unfold(buf[:n]))
 		if err != nil {
 			continue
 		}
@@ -153,6 +157,9 @@ func (f *fake) request(req *sip.Request, from netip.AddrPort) {
 	case sip.BYE:
 		f.respond(req, 200, "", from)
 		if c, l := f.find(req.CallID().Value()); c != nil {
+			if h := req.GetHeader("Reason"); h != nil {
+				l.reason = h.Value()
+			}
 			f.left(c, l)
 		}
 	case sip.CANCEL:
@@ -163,55 +170,18 @@ func (f *fake) request(req *sip.Request, from netip.AddrPort) {
 		}
 		f.respond(l.invite, 487, l.tag, l.to)
 		f.left(c, l)
-	case sip.ACK, sip.SUBSCRIBE, sip.NOTIFY, sip.REFER, sip.INFO, sip.MESSAGE, sip.PRACK, sip.UPDATE, sip.PUBLISH:
-	}
-}
-
-func (f *fake) register(req *sip.Request, from netip.AddrPort) {
-	user := req.From().Address.User
-	h := req.GetHeader("Authorization")
-	challenge := &digest.Challenge{Realm: "test", Nonce: "n1", QOP: []string{"auth"}, Algorithm: "MD5"}
-	if h == nil {
-		sha := *challenge
-		sha.Algorithm = "SHA-256"
-		f.respond(req, 401, "r", from, sip.NewHeader("WWW-Authenticate", sha.String()),
-			sip.NewHeader("WWW-Authenticate", challenge.String()))
-		return
-	}
-	got, err := digest.ParseCredentials(h.Value())
-	if err != nil {
-		f.respond(req, 400, "r", from)
-		return
-	}
-	want, err := digest.Digest(challenge, digest.Options{
-		Method: "REGISTER", URI: got.URI, Count: got.Nc, Username: user, Password: f.pass[user], Cnonce: got.Cnonce,
-	})
-	if err != nil || want.Response != got.Response || f.pass[user] == "" {
-		f.respond(req, 403, "r", from)
-		return
-	}
-	f.takers = deleteTaker(f.takers, user)
-	contact := req.Contact()
-	expires := req.GetHeader("Expires")
-	if expires == nil || expires.Value() != "0" {
-		at := netip.AddrPortFrom(netip.MustParseAddr(contact.Address.Host), uint16(contact.Address.Port))
-		f.takers = append(f.takers, &phoneAt{user: user, at: at})
-		contact.Params.Add("expires", "60")
-		f.respond(req, 200, "r", from, contact)
-		f.next()
-		return
-	}
-	f.respond(req, 200, "r", from)
-}
-
-func deleteTaker(all []*phoneAt, user string) []*phoneAt {
-	var rest []*phoneAt
-	for _, t := range all {
-		if t.user != user {
-			rest = append(rest, t)
+	case sip.UPDATE:
+		f.changed(req, from)
+	case sip.PRACK:
+		f.pracked(req, from)
+	case sip.REFER:
+		f.referred(req, from)
+	case sip.ACK:
+		if _, l := f.find(req.CallID().Value()); l != nil {
+			f.accepted(l, req.Body())
 		}
+	case sip.SUBSCRIBE, sip.NOTIFY, sip.INFO, sip.MESSAGE, sip.PUBLISH:
 	}
-	return rest
 }
 
 func (f *fake) note(c *fakeCall, ev call.Event) {
@@ -220,9 +190,19 @@ func (f *fake) note(c *fakeCall, ev call.Event) {
 
 func (f *fake) invited(req *sip.Request, from netip.AddrPort) {
 	if c, _ := f.find(req.CallID().Value()); c != nil {
+		if req.To().Params.Has("tag") {
+			f.changed(req, from)
+		}
 		return
 	}
 	f.respond(req, 100, "", from)
+	if f.pass[req.From().Address.User] != "" {
+		f.dialed(req, from)
+		return
+	}
+	if f.tooShort(req, from) {
+		return
+	}
 	c := &fakeCall{id: call.NewID(call.Call, time.Now()), tried: map[string]bool{}, legs: 1}
 	who := call.Caller{Number: req.From().Address.User, Trust: call.Claimed}
 	if req.GetHeader("P-Asserted-Identity") != nil {
@@ -250,20 +230,38 @@ func (f *fake) invited(req *sip.Request, from netip.AddrPort) {
 	if err := f.open(c.caller); err != nil {
 		return
 	}
-	answer, m, err := sdp.Answer(req.Body(), f.local(c.caller))
-	if err != nil {
-		f.respond(req, 488, c.caller.tag, from)
+	if f.rings(c.caller) {
 		return
 	}
-	c.caller.remote = m.Remote
-	res := sip.NewResponseFromRequest(req, 200, "OK", nil)
-	res.To().Params.Add("tag", c.caller.tag)
-	f.withSDP(res, answer)
-	f.send(res, from)
-	c.caller.up = true
-	f.note(c, call.Answered{Leg: 0})
-	c.caller.wg.Go(func() { noise(c.caller) })
+	f.accept(c, c.caller)
+}
+
+// accept answers the INVITE of a leg.
+func (f *fake) accept(c *fakeCall, l *fakeLeg) {
+	res := sip.NewResponseFromRequest(l.invite, 200, "OK", nil)
+	res.To().Params.Add("tag", l.tag)
+	if !l.agreed {
+		f.withSDP(res, f.answer(l, l.invite.Body()))
+	}
+	f.grant(l, l.invite, res)
+	f.send(res, l.to)
+	l.up = true
+	f.note(c, call.Answered{Leg: l.no})
+	l.wg.Go(func() { play(l) })
 	f.next()
+}
+
+// answer answers an offer, or makes one where there is none.
+func (f *fake) answer(l *fakeLeg, offer []byte) []byte {
+	if len(offer) == 0 {
+		return siptest.OfferSDP(f.local(l))
+	}
+	answer, m, err := siptest.AnswerSDP(offer, f.local(l))
+	if err != nil {
+		return nil
+	}
+	l.remote.Store(&m.Remote)
+	return answer
 }
 
 func (f *fake) withSDP(m sip.Message, body []byte) {
@@ -278,13 +276,13 @@ func (f *fake) open(l *fakeLeg) (err error) {
 	return err
 }
 
-func (f *fake) local(l *fakeLeg) sdp.Local {
-	a := netip.MustParseAddrPort(l.sound.LocalAddr().String())
-	return sdp.Local{Addr: a.Addr(), Port: a.Port(), Session: 1, Version: 1}
+func (f *fake) local(l *fakeLeg) netip.AddrPort {
+	return netip.MustParseAddrPort(l.sound.LocalAddr().String())
 }
 
-// noise is the announcement: a packet of random A-law every 20 ms until stop.
-func noise(l *fakeLeg) {
+// play is the announcement: a packet of random A-law every 20 ms until stop; or, where a taker dialed *3, the first two
+// people at once.
+func play(l *fakeLeg) {
 	r := rand.New(rand.NewPCG(1, 2))
 	p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 8}, Payload: make([]byte, 160)}
 	for {
@@ -296,9 +294,12 @@ func noise(l *fakeLeg) {
 		for i := range p.Payload {
 			p.Payload[i] = byte(r.Uint32())
 		}
+		if l.invite.Recipient.User == "*3" {
+			p.Payload = mixed(siptest.Apart(0), siptest.Apart(1))
+		}
 		p.SequenceNumber++
 		if b, err := p.Marshal(); err == nil {
-			_, _ = l.sound.WriteTo(b, net.UDPAddrFromAddrPort(l.remote))
+			_, _ = l.sound.WriteTo(b, net.UDPAddrFromAddrPort(l.hears()))
 		}
 	}
 }
@@ -328,13 +329,20 @@ func (f *fake) offer(c *fakeCall, t *phoneAt) {
 		return
 	}
 	t.busy, c.tried[t.user], c.taker = true, true, l
-	l.invite = f.outgoing(l, sip.INVITE, 1)
-	f.withSDP(l.invite, sdp.Offer(f.local(l)))
+	l.invite = f.outgoing(l, sip.INVITE)
+	l.invite.AppendHeader(sip.NewHeader("Supported", "100rel, timer"))
+	f.withSDP(l.invite, siptest.OfferSDP(f.local(l)))
 	f.note(c, call.Offered{Leg: l.no, To: call.Party{Taker: call.TakerID(t.user)}, For: "answer", As: call.Talking})
 	f.send(l.invite, l.to)
 }
 
-func (f *fake) outgoing(l *fakeLeg, m sip.RequestMethod, seq uint32) *sip.Request {
+// outgoing makes a request of ours, the next one in its dialog; ACK and CANCEL are about the first.
+func (f *fake) outgoing(l *fakeLeg, m sip.RequestMethod) *sip.Request {
+	seq := uint32(1)
+	if m != sip.ACK && m != sip.CANCEL {
+		l.seq++
+		seq = l.seq
+	}
 	target := sip.Uri{Host: l.to.Addr().String(), Port: int(l.to.Port())}
 	req := sip.NewRequest(m, target)
 	via := &sip.ViaHeader{ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP", Host: f.addr.Addr().String(), Port: int(f.addr.Port())}
@@ -357,19 +365,25 @@ func (f *fake) outgoing(l *fakeLeg, m sip.RequestMethod, seq uint32) *sip.Reques
 
 func (f *fake) response(res *sip.Response) {
 	c, l := f.find(res.CallID().Value())
+	if c != nil && l.up && res.StatusCode >= 200 && (res.CSeq().SeqNo > 1 || l == c.caller) {
+		f.agreed(l, res)
+		return
+	}
 	if c == nil || l == c.caller || res.CSeq().MethodName != sip.INVITE || l.end && res.StatusCode < 200 {
 		return
 	}
 	switch {
-	case res.StatusCode == 180:
-		f.note(c, call.Rang{Leg: l.no})
+	case res.StatusCode < 200:
+		if res.StatusCode > 100 {
+			f.rang(c, l, res)
+		}
 	case res.StatusCode >= 300:
-		ack := f.outgoing(l, sip.ACK, 1)
+		ack := f.outgoing(l, sip.ACK)
 		f.send(ack, l.to)
 		f.lost(c, l, res.StatusCode)
 	case res.StatusCode >= 200:
 		l.other = res.To().Params.GetOr("tag", "")
-		ack := f.outgoing(l, sip.ACK, 1)
+		ack := f.outgoing(l, sip.ACK)
 		ack.Via().Params.Add("branch", "z9hG4bK-ack-"+l.callID)
 		f.send(ack, l.to)
 		if l.up {
@@ -377,12 +391,11 @@ func (f *fake) response(res *sip.Response) {
 		}
 		l.up = true
 		if l.end {
-			f.bye(l)
+			f.bye(l, "")
 			return
 		}
-		if m, err := sdp.Accept(res.Body()); err == nil {
-			l.remote = m.Remote
-		}
+		f.accepted(l, res.Body())
+		f.follow(l, res)
 		f.note(c, call.Answered{Leg: l.no})
 		f.join(c)
 	}
@@ -414,6 +427,14 @@ func (f *fake) join(c *fakeCall) {
 	b.wg.Go(func() { relay(b, a) })
 }
 
+// hears is where the leg's peer receives; nobody listens at port 9.
+func (l *fakeLeg) hears() netip.AddrPort {
+	if at := l.remote.Load(); at != nil {
+		return *at
+	}
+	return netip.MustParseAddrPort("10.0.0.1:9")
+}
+
 func relay(from, to *fakeLeg) {
 	buf := make([]byte, 1500)
 	for {
@@ -421,11 +442,19 @@ func relay(from, to *fakeLeg) {
 		if err != nil {
 			return
 		}
-		_, _ = to.sound.WriteTo(buf[:n], net.UDPAddrFromAddrPort(to.remote))
+		_, _ = to.sound.WriteTo(buf[:n], net.UDPAddrFromAddrPort(to.hears()))
 	}
 }
 
-func (f *fake) bye(l *fakeLeg) { f.send(f.outgoing(l, sip.BYE, 2), l.to) }
+// bye hangs up, with the reason of the one who left first.
+func (f *fake) bye(l *fakeLeg, reason string) {
+	req := f.outgoing(l, sip.BYE)
+	if reason != "" {
+		req.RemoveHeader("Reason")
+		req.AppendHeader(sip.NewHeader("Reason", reason))
+	}
+	f.send(req, l.to)
+}
 
 // left ends a call because of l.
 func (f *fake) left(c *fakeCall, l *fakeLeg) {
@@ -445,11 +474,11 @@ func (f *fake) left(c *fakeCall, l *fakeLeg) {
 		switch {
 		case leg == l:
 		case leg.up:
-			f.bye(leg)
+			f.bye(leg, l.reason)
 		default:
-			f.send(f.outgoing(leg, sip.CANCEL, 1), leg.to)
+			f.send(f.outgoing(leg, sip.CANCEL), leg.to)
 		}
-		f.note(c, call.Left{Leg: leg.no, By: by})
+		f.note(c, call.Left{Leg: leg.no, By: by, Reason: leg.reason})
 		by = "desk"
 		if leg.phone != nil && leg.up {
 			leg.phone.busy = false
@@ -480,7 +509,7 @@ func (f *fake) shut(l *fakeLeg) {
 }
 
 func (f *fake) find(callID string) (*fakeCall, *fakeLeg) {
-	for _, c := range f.calls {
+	for _, c := range append(slices.Clone(f.calls), f.own...) {
 		for _, l := range []*fakeLeg{c.caller, c.taker} {
 			if l != nil && l.callID == callID {
 				return c, l
@@ -488,86 +517,4 @@ func (f *fake) find(callID string) (*fakeCall, *fakeLeg) {
 		}
 	}
 	return nil, nil
-}
-
-// Kill, Stop, Order, Calls and Check are those of siptest.Gateway.
-func (f *fake) Kill() {
-	_ = f.conn.Close()
-	f.wg.Wait()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, c := range f.calls {
-		for _, l := range []*fakeLeg{c.caller, c.taker} {
-			if l != nil {
-				f.shut(l)
-				l.wg.Wait()
-			}
-		}
-	}
-}
-
-func (f *fake) Stop(context.Context) error {
-	f.mu.Lock()
-	for _, c := range f.calls {
-		if !c.over {
-			f.note(c, call.Restored{Node: "fake"})
-			f.left(c, &fakeLeg{end: true})
-		}
-	}
-	f.stopped = true
-	f.mu.Unlock()
-	time.Sleep(10 * time.Millisecond)
-	f.Kill()
-	return nil
-}
-
-func (f *fake) Order(_ context.Context, o siptest.Order) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, c := range f.calls {
-		if c.id == o.Of && o.Verb == "classify" {
-			f.note(c, call.Classified{By: o.By, Kind: call.Kind(o.Text)})
-			return nil
-		}
-	}
-	return errors.New("no such call")
-}
-
-func (f *fake) Calls(context.Context) ([][]call.Entry, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var all [][]call.Entry
-	for _, c := range f.calls {
-		all = append(all, c.entries)
-	}
-	return all, nil
-}
-
-func (f *fake) Check(context.Context) (siptest.Counts, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := siptest.Counts{Arrived: len(f.calls)}
-	for _, c := range f.calls {
-		if c.over {
-			n.Ended++
-			n.Leaves++
-			continue
-		}
-		n.Live++
-		n.Legs++
-		n.Ports++
-	}
-	return n, nil
-}
-
-var gatewayAddr = netip.MustParseAddrPort("10.0.0.1:5060")
-
-func startFake(t *testing.T, n *siptest.Network, takers ...siptest.Taker) *fake {
-	t.Helper()
-	f, err := newFake(n.Host(gatewayAddr.Addr()).Net(), gatewayAddr, takers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(f.Kill)
-	return f
 }

@@ -142,7 +142,8 @@ func compactEvent(ev call.Event) string {
 	case call.Heard:
 		return fmt.Sprintf("heard %d %s", ev.Leg, ev.What)
 	case call.Left: // 487 and 2xx say no more than who left
-		return fmt.Sprintf("left %d %s", ev.Leg, ev.By) + optional(ev.Code >= 300 && ev.Code != 487, " %d", ev.Code)
+		return fmt.Sprintf("left %d %s", ev.Leg, ev.By) + optional(ev.Code >= 300 && ev.Code != 487, " %d", ev.Code) +
+			optional(ev.Reason != "", " %s", strings.ReplaceAll(ev.Reason, "|", "/"))
 	case call.Restored:
 		return "restored"
 	case call.Ended:

@@ -1,12 +1,11 @@
 package siptest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 // person is a caller or a call taker of a story, with a phone.
 type person struct {
 	r     *runner
-	name  string
+	who   string
 	taker *Taker // nil: a caller
 	addr  netip.Addr
 	voice Voice
@@ -25,6 +24,7 @@ type person struct {
 	// Owned by the runner.
 	calls   []*Call // all that were made or taken
 	current *Call   // the last one
+	named   map[string]*Call
 	written map[voiceAt]bool
 
 	mu      sync.Mutex
@@ -46,7 +46,7 @@ func (p *person) open() error {
 		return nil
 	}
 	o := Options{
-		Net: p.r.net.Host(p.addr).Net(), Local: netip.AddrPortFrom(p.addr, phonePort), Gateway: storyGateway,
+		Net: p.r.net.Net(), Local: netip.AddrPortFrom(p.addr, phonePort), Gateway: storyGateway,
 		Voice: p.voice, Seen: p.see,
 	}
 	if p.taker != nil {
@@ -62,109 +62,10 @@ func (p *person) open() error {
 
 // see is called from the phone's goroutine.
 func (p *person) see(e Event) {
-	p.r.seen(e.At, p.name, e.String())
+	p.r.seen(e.At, p.who, e.String())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pending = append(p.pending, e)
-}
-
-// comeUp switches the phone on and registers it.
-func (p *person) comeUp(ctx context.Context) error {
-	if err := p.open(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, lifetime)
-	defer cancel()
-	return p.phone.Register(ctx)
-}
-
-// do does what a clause says.
-func (p *person) do(ctx context.Context, c clause) error {
-	switch c.verb {
-	case verbInvite:
-		return p.invite(c)
-	case verbRegisters:
-		return p.comeUp(ctx)
-	case verbSees:
-		return p.sees(c)
-	case verbPauses:
-		return p.r.giveOrder(ctx, Order{By: p.taker.ID, Verb: "pause"})
-	case verbReady:
-		return p.r.giveOrder(ctx, Order{By: p.taker.ID, Verb: "ready"})
-	case verbClassifies:
-		of, err := p.r.lastCall(ctx, p.taker.ID, c.options["call"])
-		if err != nil {
-			return err
-		}
-		return p.r.giveOrder(ctx, Order{By: p.taker.ID, Verb: "classify", Of: of, Text: c.arg})
-	}
-	if p.phone == nil {
-		return errors.New("the phone is off")
-	}
-	switch c.verb {
-	case verbUnregisters:
-		return p.phone.Unregister(ctx)
-	case verbDies:
-		p.die()
-		return nil
-	}
-	if p.current == nil {
-		return errors.New("there is no call yet")
-	}
-	switch c.verb {
-	case verbSends:
-		return p.current.Answer(c.code)
-	case verbBye:
-		return p.current.Bye()
-	case verbCancel:
-		return p.current.Cancel()
-	case verbPresses:
-		return p.current.Press(c.arg[0])
-	case verbSays:
-		p.current.Say(c.length)
-	}
-	return nil
-}
-
-// giveOrder gives one order to the gateway.
-func (r *runner) giveOrder(ctx context.Context, o Order) error {
-	if !r.running {
-		return errors.New("the gateway does not run")
-	}
-	return r.gateway.Order(ctx, o)
-}
-
-func (p *person) invite(c clause) error {
-	if err := p.open(); err != nil {
-		return err
-	}
-	made, err := p.phone.Invite(Invite{Number: c.arg, From: c.caller(), Priority: c.options["priority"]})
-	if err != nil {
-		return err
-	}
-	p.enter(made)
-	name := c.options["id"]
-	if name == "" {
-		name = p.r.callName(p.name)
-	}
-	p.r.calls = append(p.r.calls, placed{name, made.ID})
-	return nil
-}
-
-// callName is the caller's name, with a number from the second call on.
-func (r *runner) callName(who string) string {
-	name := who
-	for n := 2; slices.ContainsFunc(r.calls, func(c placed) bool { return c.name == name }); n++ {
-		name = who + "-" + strconv.Itoa(n)
-	}
-	return name
-}
-
-func (p *person) enter(c *Call) {
-	if c != nil && !slices.Contains(p.calls, c) {
-		p.calls = append(p.calls, c)
-	}
-	p.current = c
 }
 
 // die pulls the phone's plug.
@@ -195,12 +96,21 @@ func (p *person) sees(c clause) error {
 	if err := p.r.tag(c.options["tag"], e.Tag); err != nil {
 		return err
 	}
-	if want := c.options["cause"]; want != "" && want != strconv.Itoa(e.Cause) {
-		return fmt.Errorf("want cause=%s, got %d", want, e.Cause)
+	if err := c.differs(e); err != nil {
+		return err
+	}
+	if name := c.options["call"]; name != "" && (e.Call == nil || p.named[name] != e.Call) {
+		return fmt.Errorf("call=%s: it belongs to another call", name)
 	}
 	p.pending = p.pending[1:]
-	if e.Call != nil && (p.current == nil || e.Method == string(verbInvite)) {
+	if e.Call != nil && (p.current == nil || e.Method == verbInvite && e.Code == 0 && !e.Inside) {
 		p.enter(e.Call)
+	}
+	if name := c.options["id"]; name != "" {
+		if e.Call == nil {
+			return fmt.Errorf("id=%s: it belongs to no call", name)
+		}
+		p.name(name, e.Call)
 	}
 	return nil
 }
@@ -224,23 +134,21 @@ func (r *runner) tag(name, got string) error {
 	return nil
 }
 
-// heard looks for a voice, the prompt or nothing since a time.
-func (p *person) heard(what string, since time.Duration) error {
-	if p.current == nil {
-		return errors.New("there is no call yet")
+// heard looks for a voice, several at once, the prompt or nothing since a time.
+func (p *person) heard(c clause, since time.Duration) error {
+	in, err := p.call(c)
+	if err != nil {
+		return err
 	}
-	all := p.current.Heard()
-	if what == "nothing" {
+	all := in.Heard()
+	if c.arg == "nothing" {
 		return p.silent(all)
 	}
-	want := Prompt
-	if who := p.r.people[what]; who != nil {
-		want = who.voice
-	}
+	want := p.r.voiceOf(c.arg)
 	found := false
 	for i, h := range all {
 		if h.Voice == want && h.Last.Sub(p.r.t0) >= since {
-			p.write(p.current, i)
+			p.write(in, i)
 			found = true
 		}
 	}
@@ -273,14 +181,33 @@ func (p *person) write(c *Call, n int) {
 	p.written[voiceAt{c, n}] = true
 }
 
-func (r *runner) voiceName(v Voice) string {
-	switch {
-	case v == Prompt:
-		return "prompt"
-	case v > 0 && int(v) <= len(r.order):
-		return r.order[v-1].name
+// voiceOf is what a story hears as NAME+NAME, or prompt.
+func (r *runner) voiceOf(what string) Voice {
+	if what == "prompt" {
+		return Prompt
 	}
-	return "an unknown voice"
+	var all []Voice
+	for name := range strings.SplitSeq(what, "+") {
+		all = append(all, r.people[name].voice)
+	}
+	return Mix(all...)
+}
+
+func (r *runner) voiceName(v Voice) string {
+	if v == Prompt {
+		return "prompt"
+	}
+	var names []string
+	var all []Voice
+	for _, p := range r.order {
+		if p.voice == v || p.voice.In(v) {
+			names, all = append(names, p.who), append(all, p.voice)
+		}
+	}
+	if len(all) == 0 || Mix(all...) != v {
+		return "an unknown voice"
+	}
+	return strings.Join(names, "+")
 }
 
 // unwritten finds what happened before a time and was not written: it can't be any more.
@@ -289,7 +216,7 @@ func (p *person) unwritten(before time.Duration) error {
 	defer p.mu.Unlock()
 	for _, e := range p.pending {
 		if at := e.At.Sub(p.r.t0); at < before {
-			return fmt.Errorf("%s saw %s at %s, which is not written", p.name, e, short(at))
+			return fmt.Errorf("%s saw %s at %s, which is not written", p.who, e, short(at))
 		}
 		if e.Call != nil && !slices.Contains(p.calls, e.Call) {
 			p.calls = append(p.calls, e.Call)
@@ -299,7 +226,7 @@ func (p *person) unwritten(before time.Duration) error {
 		for i, h := range c.Heard() {
 			at := h.First.Sub(p.r.t0)
 			if h.Voice > 0 && at < before && !p.written[voiceAt{c, i}] {
-				return fmt.Errorf("%s hears %s at %s, which is not written", p.name, p.r.voiceName(h.Voice), short(at))
+				return fmt.Errorf("%s hears %s at %s, which is not written", p.who, p.r.voiceName(h.Voice), short(at))
 			}
 		}
 	}

@@ -5,9 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -60,31 +58,6 @@ type Reply struct {
 	Code   int           // the final response; zero: 200
 }
 
-// Event is something a phone has seen that needs thought, or would surprise: a request other than ACK, OPTIONS and
-// NOTIFY, or a response to its INVITE other than 100. Retransmissions are not seen again.
-type Event struct {
-	At     time.Time
-	Call   *Call  // nil where it belongs to no call
-	Method string // of the request, or of the request that the response answers
-	Code   int    // of a response; 0 for a request
-	Tag    string // the gateway's tag in the message: To in a response, From in a request
-	Cause  int    // of a CANCEL or BYE with a Reason header for SIP (RFC 3326); 0: none
-	Lost   bool   // nothing was seen: the request of this Method, or the ACK for the phone's answer, is missing after 32 s
-}
-
-// String is the event as a story writes it: INVITE, CANCEL, 200, no-answer.
-func (e Event) String() string {
-	switch {
-	case e.Lost && e.Method == string(sip.ACK):
-		return "no-ack"
-	case e.Lost:
-		return "no-answer"
-	case e.Code != 0:
-		return strconv.Itoa(e.Code)
-	}
-	return e.Method
-}
-
 // Timers of RFC 3261, table 4.
 const (
 	t1       = 500 * time.Millisecond
@@ -93,13 +66,13 @@ const (
 )
 
 // Phone is a SIP user agent (RFC 3261) over UDP: a call taker's softphone, or a trunk with all its callers. It answers
-// by itself what needs no thought: 100 to an INVITE, ACK to a final response, 200 to BYE, OPTIONS, NOTIFY and CANCEL,
-// and every retransmission; it repeats its own requests until they are answered. All else is an Event, and waits for
-// a verb. Its verbs may be called from any goroutine.
+// by itself what needs no thought: 100 to an INVITE, ACK to a final response, PRACK to a reliable provisional one, the
+// credentials for a challenge, 200 to BYE, PRACK, OPTIONS, NOTIFY and CANCEL and to what changes or refreshes a call
+// (re-INVITE, UPDATE), and every retransmission; it repeats its own requests until they are answered. All else is an
+// Event, and waits for a verb. Its verbs may be called from any goroutine.
 type Phone struct {
 	o    Options
-	conn net.PacketConn
-	addr netip.AddrPort
+	home *door
 
 	in   chan arrival
 	do   chan func()
@@ -113,11 +86,7 @@ type Phone struct {
 	got   map[string]*serverTx // the same
 	calls map[string]*Call     // by Call-ID
 	reg   registration
-}
-
-type arrival struct {
-	msg  sip.Message
-	from netip.AddrPort
+	more  []*door // beside home
 }
 
 // Open opens the phone's socket and starts it. It is closed with Close.
@@ -131,34 +100,29 @@ func Open(o Options) (*Phone, error) {
 	if o.Seen == nil {
 		o.Seen = func(Event) {}
 	}
-	conn, err := o.Net.ListenPacket("udp", o.Local.String())
-	if err != nil {
-		return nil, fmt.Errorf("phone %s: %w", o.User, err)
-	}
-	addr, err := addrPort(conn.LocalAddr())
-	if err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("phone %s: %w", o.User, err)
-	}
 	p := &Phone{
-		o: o, conn: conn, addr: addr,
-		in: make(chan arrival, 64), do: make(chan func()), done: make(chan struct{}),
+		o: o, in: make(chan arrival, 64), do: make(chan func()), done: make(chan struct{}),
 		sent: map[string]*clientTx{}, got: map[string]*serverTx{}, calls: map[string]*Call{},
 		reg: newRegistration(),
 	}
-	p.wg.Go(p.read)
+	home, err := p.newDoor(o.Local)
+	if err != nil {
+		return nil, fmt.Errorf("phone %s: %w", o.User, err)
+	}
+	p.home = home
+	p.reg.contacts = []*door{home}
 	p.wg.Go(p.loop)
 	return p, nil
 }
 
 // Addr is where the phone listens.
-func (p *Phone) Addr() netip.AddrPort { return p.addr }
+func (p *Phone) Addr() netip.AddrPort { return p.home.addr }
 
 // Close is what pulling the plug does: the sockets vanish and nobody is told. It waits for the phone's goroutines.
 func (p *Phone) Close() {
 	p.once.Do(func() {
 		close(p.done)
-		_ = p.conn.Close()
+		_ = p.home.conn.Close()
 	})
 	p.wg.Wait()
 }
@@ -182,38 +146,6 @@ func (p *Phone) Idle(ctx context.Context) error {
 		case <-open.done:
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		}
-	}
-}
-
-// read hands what arrives to the loop; what is no SIP message is ignored.
-func (p *Phone) read() {
-	buf := make([]byte, 1<<16)
-	for {
-		n, from, err := p.conn.ReadFrom(buf)
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			select {
-			case <-p.done:
-				return
-			default: // an ICMP error of an earlier datagram, which a socket reports to its next reader
-				continue
-			}
-		}
-		msg, err := sip.ParseMessage(buf[:n])
-		if err != nil || msg.Via() == nil || msg.CSeq() == nil || msg.CallID() == nil || msg.From() == nil || msg.To() == nil {
-			continue
-		}
-		src, err := addrPort(from)
-		if err != nil {
-			continue
-		}
-		select {
-		case p.in <- arrival{msg, src}:
-		case <-p.done:
-			return
 		}
 	}
 }
@@ -242,13 +174,16 @@ func (p *Phone) shut() {
 	for _, c := range p.calls {
 		c.end()
 	}
+	for _, d := range p.more {
+		_ = d.conn.Close()
+	}
 }
 
 func (p *Phone) receive(m arrival) {
 	switch msg := m.msg.(type) {
 	case *sip.Request:
 		msg.SetSource(m.from.String())
-		p.receiveRequest(msg, m.from)
+		p.receiveRequest(msg, m)
 	case *sip.Response:
 		p.receiveResponse(msg)
 	}
@@ -270,11 +205,6 @@ func (p *Phone) ask(f func() error) error {
 	}
 }
 
-// write sends a message; like UDP it does not tell what became of it.
-func (p *Phone) write(data []byte, to netip.AddrPort) {
-	_, _ = p.conn.WriteTo(data, net.UDPAddrFromAddrPort(to))
-}
-
 // seen reports an event of now.
 func (p *Phone) seen(e Event) {
 	e.At = time.Now()
@@ -289,8 +219,8 @@ func (p *Phone) Options(ctx context.Context) (int, error) {
 	}
 	answer := make(chan result, 1)
 	err := p.ask(func() error {
-		req := p.newRequest(sip.OPTIONS, p.gatewayURI(""), p.ownAddress(token()), p.gatewayURI(""), token(), 1)
-		p.request(req, p.o.Gateway, func(res *sip.Response) {
+		req := p.newRequest(p.home, sip.OPTIONS, p.gatewayURI(""), p.ownAddress(token()), p.gatewayURI(""), token(), 1)
+		p.request(p.home, req, Plain, p.o.Gateway, func(res *sip.Response) {
 			switch {
 			case res == nil:
 				answer <- result{0, ErrNoAnswer}
@@ -317,11 +247,6 @@ func (p *Phone) gatewayURI(user string) sip.Uri {
 	return sip.Uri{Scheme: "sip", User: user, Host: p.o.Gateway.Addr().String(), Port: int(p.o.Gateway.Port())}
 }
 
-// contact is where the phone is reached.
-func (p *Phone) contact(user string) sip.Uri {
-	return sip.Uri{Scheme: "sip", User: user, Host: p.addr.Addr().String(), Port: int(p.addr.Port())}
-}
-
 // ownAddress is the From of the phone's own requests outside calls.
 func (p *Phone) ownAddress(tag string) sip.FromHeader {
 	h := sip.FromHeader{Address: p.gatewayURI(p.o.User)}
@@ -331,12 +256,12 @@ func (p *Phone) ownAddress(tag string) sip.FromHeader {
 
 // newRequest makes a request with all the headers that each one has (RFC 3261, 8.1.1).
 func (p *Phone) newRequest(
-	m sip.RequestMethod, target sip.Uri, from sip.FromHeader, to sip.Uri, callID string, seq uint32,
+	at *door, m sip.RequestMethod, target sip.Uri, from sip.FromHeader, to sip.Uri, callID string, seq uint32,
 ) *sip.Request {
 	req := sip.NewRequest(m, target)
 	via := &sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP",
-		Host: p.addr.Addr().String(), Port: int(p.addr.Port()), Params: sip.NewParams(),
+		Host: at.addr.Addr().String(), Port: int(at.addr.Port()), Params: sip.NewParams(),
 	}
 	via.Params.Add("branch", sip.RFC3261BranchMagicCookie+token())
 	via.Params.Add("rport", "")

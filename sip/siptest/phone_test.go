@@ -46,7 +46,7 @@ func openPhone(t *testing.T, n *siptest.Network, ip string, o siptest.Options) (
 	t.Helper()
 	d := &diary{}
 	addr := netip.MustParseAddr(ip)
-	o.Net, o.Local, o.Gateway, o.Seen = n.Host(addr).Net(), netip.AddrPortFrom(addr, 5060), gatewayAddr, d.see
+	o.Net, o.Local, o.Gateway, o.Seen = n.Net(), netip.AddrPortFrom(addr, 5060), gatewayAddr, d.see
 	p, err := siptest.Open(o)
 	if err != nil {
 		t.Fatal(err)

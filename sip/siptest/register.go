@@ -8,31 +8,46 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
-	"github.com/icholy/digest"
 )
 
 // registration is the state of a phone's binding at the registrar (RFC 3261, 10). Owned by the phone's loop.
 type registration struct {
-	id        string // Call-ID, the same for all of one phone's
-	tag       string
-	seq       uint32
-	challenge *digest.Challenge
-	count     int // of requests with the challenge's nonce
-	refresh   *task
+	id  string // Call-ID, the same for all of one phone's
+	tag string
+	seq uint32
+	credentials
+	contacts []*door
+	refresh  *task
 }
 
 func newRegistration() registration { return registration{id: token(), tag: token()} }
 
 // Register registers the phone and keeps the registration until Unregister or Close. A refusal is *Refused; when a
 // later refresh fails, that is an Event of the method REGISTER.
-func (p *Phone) Register(ctx context.Context) error { return p.registered(ctx, p.o.Expires) }
+func (p *Phone) Register(ctx context.Context) error { return p.registered(ctx, p.o.Expires, 0) }
+
+// Bind is Register for another time than the phone's, with so many contacts (RFC 3261, 10.2.1); 0: as before. Calls are
+// taken at each of them.
+func (p *Phone) Bind(ctx context.Context, expires time.Duration, contacts int) error {
+	if expires == 0 {
+		expires = p.o.Expires
+	}
+	return p.registered(ctx, expires, contacts)
+}
 
 // Unregister takes the registration back.
-func (p *Phone) Unregister(ctx context.Context) error { return p.registered(ctx, 0) }
+func (p *Phone) Unregister(ctx context.Context) error { return p.registered(ctx, 0, 0) }
 
-func (p *Phone) registered(ctx context.Context, expires time.Duration) error {
+func (p *Phone) registered(ctx context.Context, expires time.Duration, contacts int) error {
 	result := make(chan error, 1)
 	err := p.ask(func() error {
+		for len(p.reg.contacts) < contacts {
+			d, err := p.another()
+			if err != nil {
+				return err
+			}
+			p.reg.contacts = append(p.reg.contacts, d)
+		}
 		p.later.drop(p.reg.refresh)
 		p.register(expires, 1, func(err error) { result <- err })
 		return nil
@@ -54,18 +69,20 @@ func (p *Phone) registered(ctx context.Context, expires time.Duration) error {
 }
 
 // register sends a REGISTER and tells how it ended; it answers that many challenges.
-func (p *Phone) register(expires time.Duration, challenges int, done func(error)) {
+func (p *Phone) register(expires time.Duration, tries int, done func(error)) {
 	p.reg.seq++
 	from := p.ownAddress(p.reg.tag)
-	req := p.newRequest(sip.REGISTER, p.gatewayURI(""), from, p.gatewayURI(p.o.User), p.reg.id, p.reg.seq)
+	req := p.newRequest(p.home, sip.REGISTER, p.gatewayURI(""), from, p.gatewayURI(p.o.User), p.reg.id, p.reg.seq)
 	seconds := sip.ExpiresHeader(expires / time.Second)
-	req.AppendHeader(&sip.ContactHeader{Address: p.contact(p.o.User)})
+	for _, d := range p.reg.contacts {
+		req.AppendHeader(&sip.ContactHeader{Address: d.uri(p.o.User)})
+	}
 	req.AppendHeader(&seconds)
-	if err := p.authorize(req); err != nil {
+	if err := p.reg.authorize(req, p.o.User, p.o.Password); err != nil {
 		done(err)
 		return
 	}
-	p.request(req, p.o.Gateway, func(res *sip.Response) {
+	p.request(p.home, req, Plain, p.o.Gateway, func(res *sip.Response) {
 		switch {
 		case res == nil:
 			done(ErrNoAnswer)
@@ -73,43 +90,13 @@ func (p *Phone) register(expires time.Duration, challenges int, done func(error)
 		case res.StatusCode < 300:
 			p.keep(expires, res)
 			done(nil)
-		case res.StatusCode == sip.StatusUnauthorized && challenges > 0 && p.o.Password != "" && p.challenged(res):
-			p.register(expires, challenges-1, done)
+		case challenges(res) && tries > 0 && p.o.Password != "" && p.reg.challenged(res):
+			p.register(expires, tries-1, done)
 		default:
 			p.reg.challenge = nil
 			done(&Refused{Method: string(sip.REGISTER), Code: res.StatusCode})
 		}
 	})
-}
-
-// challenged takes the first challenge that the phone can answer: MD5, as most softphones.
-func (p *Phone) challenged(res *sip.Response) bool {
-	for _, h := range res.GetHeaders("WWW-Authenticate") {
-		c, err := digest.ParseChallenge(h.Value())
-		if err != nil || c.Algorithm != "" && c.Algorithm != "MD5" || !digest.CanDigest(c) {
-			continue
-		}
-		p.reg.challenge, p.reg.count = c, 0
-		return true
-	}
-	return false
-}
-
-// authorize adds the credentials, once there was a challenge.
-func (p *Phone) authorize(req *sip.Request) error {
-	if p.reg.challenge == nil {
-		return nil
-	}
-	p.reg.count++
-	c, err := digest.Digest(p.reg.challenge, digest.Options{
-		Method: string(req.Method), URI: req.Recipient.String(), Count: p.reg.count,
-		Username: p.o.User, Password: p.o.Password,
-	})
-	if err != nil {
-		return err
-	}
-	req.AppendHeader(sip.NewHeader("Authorization", c.String()))
-	return nil
 }
 
 // keep plans the refresh at half of the time that was granted.
@@ -134,7 +121,7 @@ func (p *Phone) keep(expires time.Duration, res *sip.Response) {
 func (p *Phone) granted(asked time.Duration, res *sip.Response) time.Duration {
 	for _, h := range res.GetHeaders("Contact") {
 		c, ok := h.(*sip.ContactHeader)
-		if !ok || c.Address.Host != p.addr.Addr().String() || c.Address.Port != int(p.addr.Port()) {
+		if !ok || c.Address.Host != p.home.addr.Addr().String() || c.Address.Port != int(p.home.addr.Port()) {
 			continue
 		}
 		if n, err := strconv.Atoi(c.Params.GetOr("expires", "")); err == nil && n > 0 {

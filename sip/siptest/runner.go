@@ -95,20 +95,20 @@ func newRunner(t *testing.T, s *Story, root string, start func(*testing.T, Setti
 	t.Cleanup(r.close)
 	for i := range s.Takers {
 		taker := &s.Takers[i]
-		r.join(&person{name: string(taker.ID), taker: taker, addr: taker.Addr})
+		r.join(&person{who: string(taker.ID), taker: taker, addr: taker.Addr})
 	}
 	ip := storyTrunk
 	for _, name := range s.callers {
 		ip = ip.Next()
-		r.join(&person{name: name, addr: ip})
+		r.join(&person{who: name, addr: ip})
 	}
 	return r
 }
 
 func (r *runner) join(p *person) {
-	p.r, p.voice = r, Voice(len(r.order)+1)
+	p.r, p.voice, p.named = r, Apart(len(r.order)), map[string]*Call{}
 	r.order = append(r.order, p)
-	r.people[p.name] = p
+	r.people[p.who] = p
 }
 
 // close ends what a story leaves behind, also one that failed.
@@ -143,7 +143,7 @@ func (r *runner) begin() {
 		if p.taker == nil || p.taker.Away {
 			continue
 		}
-		if err := p.comeUp(r.t.Context()); err != nil {
+		if err := p.comeUp(r.t.Context(), 0, 0); err != nil {
 			r.t.Fatalf("%s: before the story: %v", r.s.File, err)
 		}
 	}
@@ -292,12 +292,12 @@ func (r *runner) doGateway(c clause) error {
 // hears checks at once, or within Slack where the line has done something first.
 func (r *runner) hears(l *line, p *person, c clause) error {
 	if !c.after {
-		return p.heard(c.arg, r.before-Slack)
+		return p.heard(c, r.before-Slack)
 	}
 	r.later = append(r.later, expected{
 		line: l, due: l.at + Slack, early: c.arg != "nothing",
 		check: func() error {
-			if err := p.heard(c.arg, l.at); err != nil {
+			if err := p.heard(c, l.at); err != nil {
 				return fmt.Errorf("%s %s: %w", l.who, c, err)
 			}
 			return nil

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -35,13 +34,16 @@ type Heard struct {
 
 // sound is the RTP side of one call: one socket, a reader, and a sender while it speaks.
 type sound struct {
-	conn   net.PacketConn
+	net    media.Net
 	packet []byte // 20 ms of the own voice
 	stop   chan struct{}
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
+	conn     net.PacketConn
+	next     net.PacketConn // where it is going to be
 	closed   bool
+	mute     bool // the gateway wants no sound, or has no right to it
 	remote   netip.AddrPort
 	payload  uint8
 	event    uint8     // payload type of telephone-event; 0: none
@@ -51,11 +53,13 @@ type sound struct {
 	received uint64
 	sent     uint64
 	heard    []Heard
-	odd      Voice         // heard in one packet only so far
-	oddAt    time.Time     //
+	odd      Voice // heard in one packet only so far
+	oddAt    time.Time
 	changed  chan struct{} // closed when a voice begins, while somebody waits
+}
 
-	// Owned by the reader.
+// ear is what the reader of one socket heard last.
+type ear struct {
 	last      []byte
 	lastType  uint8
 	lastVoice Voice
@@ -67,65 +71,107 @@ func newSound(n media.Net, ip netip.Addr, v Voice) (*sound, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sound{conn: conn, stop: make(chan struct{}), payload: payloadPCMA}
+	s := &sound{net: n, conn: conn, stop: make(chan struct{}), payload: payloadPCMA}
 	if v > 0 {
 		s.packet = v.packet()
 	}
-	s.wg.Go(s.read)
+	s.wg.Go(func() { s.read(conn) })
 	return s, nil
 }
 
 func (s *sound) port() uint16 {
-	if a, err := addrPort(s.conn.LocalAddr()); err == nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return portOf(s.conn)
+}
+
+func portOf(conn net.PacketConn) uint16 {
+	if a, err := addrPort(conn.LocalAddr()); err == nil {
 		return a.Port()
 	}
 	return 0
 }
 
-// set says where to send and in which codec.
-func (s *sound) set(remote netip.AddrPort, payload, event uint8) {
+// set says where to send, in which codec, and whether at all.
+func (s *sound) set(remote netip.AddrPort, payload, event uint8, sends bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.remote, s.payload, s.event = remote, payload, event
+	s.remote, s.payload, s.event, s.mute = remote, payload, event, !sends
+}
+
+// move hears at another port too from now on, and tells which. settle says whether the phone goes on there.
+func (s *sound) move(ip netip.Addr) (uint16, error) {
+	conn, err := s.net.ListenPacket("udp", netip.AddrPortFrom(ip, 0).String())
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.next != nil {
+		_ = conn.Close()
+		return 0, net.ErrClosed
+	}
+	s.next = conn
+	s.wg.Go(func() { s.read(conn) })
+	return portOf(conn), nil
+}
+
+// settle ends a move: at the new port, or back at the old one.
+func (s *sound) settle(there bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == nil {
+		return
+	}
+	old := s.next
+	if there {
+		s.conn, old = s.next, s.conn
+	}
+	s.next = nil
+	_ = old.Close()
 }
 
 // close frees the port and waits for reader and sender.
 func (s *sound) close() {
 	s.mu.Lock()
-	was := s.closed
+	was, conn, next := s.closed, s.conn, s.next
 	s.closed = true
 	s.mu.Unlock()
 	if !was {
 		close(s.stop)
-		_ = s.conn.Close()
+		_ = conn.Close()
+		if next != nil {
+			_ = next.Close()
+		}
 	}
 	s.wg.Wait()
 }
 
-func (s *sound) read() {
+func (s *sound) read(conn net.PacketConn) {
 	buf := make([]byte, 1500)
 	var p rtp.Packet
+	var e ear
 	for {
-		n, _, err := s.conn.ReadFrom(buf)
+		n, _, err := conn.ReadFrom(buf)
 		if err != nil {
 			return
 		}
 		if p.Unmarshal(buf[:n]) != nil || p.Version != 2 {
 			continue
 		}
-		if v, ok := s.recognize(p.PayloadType, p.Payload); ok {
+		if v, ok := e.recognize(p.PayloadType, p.Payload); ok {
 			s.note(v, time.Now())
 		}
 	}
 }
 
 // recognize remembers the last packet: those of one voice are all equal.
-func (s *sound) recognize(payloadType uint8, payload []byte) (Voice, bool) {
-	if payloadType != s.lastType || !bytes.Equal(payload, s.last) {
-		s.last, s.lastType = append(s.last[:0], payload...), payloadType
-		s.lastVoice, s.lastOK = recognize(payloadType, payload)
+func (e *ear) recognize(payloadType uint8, payload []byte) (Voice, bool) {
+	if payloadType != e.lastType || !bytes.Equal(payload, e.last) {
+		e.last, e.lastType = append(e.last[:0], payload...), payloadType
+		e.lastVoice, e.lastOK = recognize(payloadType, payload)
 	}
-	return s.lastVoice, s.lastOK
+	return e.lastVoice, e.lastOK
 }
 
 // note counts a packet in which v was heard. Another voice than before begins with its second packet in a row: one alone
@@ -262,12 +308,12 @@ func (s *sound) speak() {
 	tick := time.NewTicker(ptime)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		to, ok := s.next(&p, clock, first)
+		conn, to, ok := s.due(&p, clock, first)
 		if !ok {
 			return
 		}
 		if b, err := p.Marshal(); err == nil && to.IsValid() {
-			_, _ = s.conn.WriteTo(b, net.UDPAddrFromAddrPort(to)) // a lost packet is RTP's daily bread
+			_, _ = conn.WriteTo(b, net.UDPAddrFromAddrPort(to)) // a lost packet is RTP's daily bread
 		}
 		p.SequenceNumber++
 		clock += samples
@@ -279,14 +325,15 @@ func (s *sound) speak() {
 	}
 }
 
-// next prepares the packet that is due; not ok ends the sender.
-func (s *sound) next(p *rtp.Packet, clock uint32, first bool) (to netip.AddrPort, ok bool) {
+// due prepares the packet that is due, and tells from where to where; nowhere while the phone is mute. Not ok ends the
+// sender.
+func (s *sound) due(p *rtp.Packet, clock uint32, first bool) (conn net.PacketConn, to netip.AddrPort, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.Marker, p.Timestamp = first, clock
 	switch {
 	case s.closed:
-		return netip.AddrPort{}, false
+		return nil, netip.AddrPort{}, false
 	case len(s.keys) > 0:
 		k := &s.keys[0]
 		if p.Marker = k.sent == 0; p.Marker {
@@ -303,128 +350,11 @@ func (s *sound) next(p *rtp.Packet, clock uint32, first bool) (to netip.AddrPort
 		}
 	default:
 		s.speaking = false
-		return netip.AddrPort{}, false
+		return nil, netip.AddrPort{}, false
+	}
+	if s.mute {
+		return nil, netip.AddrPort{}, true
 	}
 	s.sent++
-	return s.remote, true
-}
-
-// Voice is what somebody sounds like: a chord of two tones that survives G.711 in both laws. Numbers from 1 to Voices
-// are people; each phone gets one of its own, so that whoever hears it knows who speaks.
-type Voice int
-
-// What is heard when it is nobody's voice.
-const (
-	Nobody Voice = 0  // silence
-	Prompt Voice = -1 // any other sound: an announcement
-)
-
-const (
-	// samples in a packet: 20 ms at 8 kHz. Tones are multiples of 50 Hz, so that each packet holds whole periods: all
-	// packets of a voice are equal, and they are told apart without leakage.
-	samples  = 160
-	lowest   = 20 // 1,000 Hz: above most of the energy of speech
-	highest  = 67 // 3,350 Hz: below the end of the telephone band
-	apart    = 3  // at least, between the two tones of a chord
-	tones    = highest - lowest + 1
-	volume   = 6000 // of 32,767, each tone
-	quietest = 150  // root mean square below which it is silence
-)
-
-// Voices is how many voices can be told apart.
-const Voices Voice = (tones - apart) * (tones - apart + 1) / 2
-
-// chord is the voice's two tones, in multiples of 50 Hz.
-func (v Voice) chord() (low, high int) {
-	n := (int(v) - 1) % int(Voices)
-	for low = lowest; ; low++ {
-		row := highest - low - apart + 1
-		if n < row {
-			return low, low + apart + n
-		}
-		n -= row
-	}
-}
-
-// voiceOf is the inverse of chord; Prompt where no voice has that chord.
-func voiceOf(low, high int) Voice {
-	if high-low < apart {
-		return Prompt
-	}
-	n := 0
-	for l := lowest; l < low; l++ {
-		n += highest - l - apart + 1
-	}
-	return Voice(n + high - low - apart + 1)
-}
-
-// packet is 20 ms of the voice in A-law.
-func (v Voice) packet() []byte {
-	b := make([]byte, samples)
-	low, high := v.chord()
-	for i := range b {
-		at := 2 * math.Pi * float64(i) / samples
-		b[i] = g711.EncodeAlawFrame(int16(volume * (math.Sin(at*float64(low)) + math.Sin(at*float64(high)))))
-	}
-	return b
-}
-
-// The static payload types of G.711 (RFC 3551, table 4).
-const (
-	payloadPCMU = 0
-	payloadPCMA = 8
-)
-
-// recognize tells who is heard in a packet; ok is false for what is no sound of at least 20 ms.
-func recognize(payloadType uint8, payload []byte) (v Voice, ok bool) {
-	var decode func(uint8) int16
-	switch payloadType {
-	case payloadPCMA:
-		decode = g711.DecodeAlawFrame
-	case payloadPCMU:
-		decode = g711.DecodeUlawFrame
-	default:
-		return Nobody, false
-	}
-	if len(payload) < samples {
-		return Nobody, false
-	}
-	var x [samples]float64
-	energy := 0.0
-	for i := range x {
-		x[i] = float64(decode(payload[i]))
-		energy += x[i] * x[i]
-	}
-	if energy < samples*quietest*quietest {
-		return Nobody, true
-	}
-	return loudest(&x, energy), true
-}
-
-// loudest finds the two tones that hold nearly all the energy.
-func loudest(x *[samples]float64, energy float64) Voice {
-	var first, second float64
-	var at, at2 int
-	for k := lowest; k <= highest; k++ {
-		switch share := goertzel(x, k) / energy; {
-		case share > first:
-			first, at, second, at2 = share, k, first, at
-		case share > second:
-			second, at2 = share, k
-		}
-	}
-	if first+second < 0.9 || second < 0.3 {
-		return Prompt
-	}
-	return voiceOf(min(at, at2), max(at, at2))
-}
-
-// goertzel is the energy of the tone of k periods in x.
-func goertzel(x *[samples]float64, k int) float64 {
-	c := 2 * math.Cos(2*math.Pi*float64(k)/samples)
-	var s1, s2 float64
-	for _, v := range x {
-		s1, s2 = v+c*s1-s2, s1
-	}
-	return (s1*s1 + s2*s2 - c*s1*s2) * 2 / samples
+	return s.conn, s.remote, true
 }

@@ -1,8 +1,10 @@
 package siptest_test
 
 import (
+	"slices"
 	"testing"
 
+	"github.com/zaf/g711"
 	"pgregory.net/rapid"
 
 	"github.com/siaga112/siaga112/sip/siptest"
@@ -16,6 +18,49 @@ func TestVoicesAreToldApart(t *testing.T) {
 				t.Fatalf("voice %d in payload type %d is heard as %d, %t", v, law, got, ok)
 			}
 		}
+	}
+}
+
+// TestVoicesAtOnce: up to four people who speak at once are told apart, in both laws, whatever part of a period of the
+// others each one is in; nobody else is heard in it.
+func TestVoicesAtOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		who := rapid.SliceOfNDistinct(rapid.IntRange(0, 23), 2, 4, rapid.ID).Draw(t, "who")
+		var voices []siptest.Voice
+		var packets [][]byte
+		for _, n := range who {
+			v := siptest.Apart(n)
+			shift := rapid.IntRange(0, 159).Draw(t, "shift")
+			p := siptest.Packet(v, 8)
+			voices = append(voices, v)
+			packets = append(packets, append(slices.Clone(p[shift:]), p[:shift]...))
+		}
+		want := siptest.Mix(voices...)
+		for law, packet := range map[uint8][]byte{8: sum(packets...), 0: g711.Alaw2Ulaw(sum(packets...))} {
+			if got, ok := siptest.Recognize(law, packet); !ok || got != want {
+				t.Fatalf("%v in payload type %d is heard as %x, want %x", who, law, got, want)
+			}
+		}
+		for n := range 24 {
+			if got := siptest.Apart(n).In(want); got != slices.Contains(who, n) {
+				t.Fatalf("%d in a mix of %v: %t", n, who, got)
+			}
+		}
+	})
+}
+
+// TestApart: everybody has another voice, and the first share no tone with each other.
+func TestApart(t *testing.T) {
+	seen := map[siptest.Voice]int{}
+	for n := range 1000 {
+		v := siptest.Apart(n)
+		if before, ok := seen[v]; ok || v < 1 || v > siptest.Voices {
+			t.Fatalf("voice %d of %d is that of %d", v, n, before)
+		}
+		seen[v] = n
+	}
+	if got := siptest.Mix(siptest.Apart(3)); got != siptest.Apart(3) {
+		t.Errorf("a mix of one is %d", got)
 	}
 }
 

@@ -22,28 +22,51 @@ import (
 // The file is a txtar archive. Its comment says what it is about; its sections are:
 //
 //	-- config --    keys of the gateway's configuration that differ from the usual ones, in YAML
-//	-- takers --    NAME ADDRESS [password=WORD] [department=WORD] [away]
+//	-- takers --    NAME ADDRESS [password=WORD] [department=WORD] [digest=MD5|SHA-256] [away]
 //	-- history --   NUMBER KIND COUNT: so many calls of that number in the past, one a day, classified so
 //	-- story --     TIME WHO VERB…; VERB…
 //	-- journal --   the entries of each call, a word or two for each, divided by |
 //	-- end --       KEY=COUNT … of what is left
 //
 // TIME is from the start, or + from the line before. WHO is the gateway, a taker, or any other name: a caller on the
-// trunk. A taker's phone is registered before the story begins, unless it is away.
+// trunk. A taker's phone is registered before the story begins, unless it is away. What has spaces or a semicolon in it
+// stands between double quotes: reason="Q.850;cause=16".
 //
 //	gateway  kill | start | stop
-//	caller   INVITE NUMBER [from=NUMBER] [trust=asserted|claimed|none] [priority=WORD] [id=NAME of the call]
-//	caller   CANCEL
-//	taker    registers | unregisters | pauses | ready
-//	taker    classifies KIND [call=NAME]
-//	both     sends CODE | BYE | says DURATION | presses KEY | dies
-//	both     sees METHOD|CODE|no-answer|no-ack|nothing [tag=NAME] [cause=CODE]
-//	both     hears prompt|NAME|nothing
+//	taker    registers [expires=SECONDS] [contacts=COUNT] | unregisters | pauses | ready
+//	taker    classifies KIND [call=NAME of the caller's call]
+//	both     INVITE NUMBER [id=NAME of the call] [priority=WORD] [header="NAME: VALUE"] [password=WORD] [offer=none]
+//	           [100rel=supported|required] [prack=no] [peer=rfc2543] [form=compact|folded] TIMER
+//	caller     [from=NUMBER] [trust=asserted|claimed|none]
+//	both     CANCEL [reason=TEXT] | BYE [reason=TEXT]
+//	both     sends CODE [rel] [sdp] [reason=TEXT] TIMER | sends CODE to=reINVITE|METHOD
+//	both     reINVITE CHANGE | UPDATE CHANGE | holds | resumes
+//	both     REFER NUMBER [replaces=NAME of another call]
+//	both     says DURATION | presses KEY | dies
+//	both     sees METHOD|reINVITE|NOTIFY=CODE|CODE|no-answer|no-ack|no-prack|expired|nothing [id=NAME] [tag=NAME]
+//	           [cause=CODE] [q850=CODE] [rel=yes|no] [media=sendrecv|sendonly|recvonly|inactive|none] [event=NUMBER]
+//	           [session-expires=SECONDS] [refresher=uac|uas] [has="NAME: TEXT"] [lacks="NAME: TEXT"]
+//	both     hears prompt|NAME|NAME+NAME|nothing
 //
-// What a phone answers by itself is not told (100, ACK, 200 to BYE, CANCEL, OPTIONS and NOTIFY, all that is repeated).
-// Of the rest everything must be written where it is seen: between the line before and the time of its own line, with
-// Slack on the early side; and voices of people, where they are heard. A tag is given the gateway's tag where it is
-// written first, and must be equal to it wherever it is written again.
+//	TIMER    [session-expires=SECONDS] [min-se=SECONDS] [refresher=uac|uas] [timer=supported|required]
+//	           [refreshes|refreshes=reINVITE|UPDATE|no]
+//	CHANGE   [offer=none] [hold=sendonly|inactive|zero|sendrecv] [port=new] [address=ADDRESS] [event=NUMBER] [contact=new]
+//
+// A phone may have several calls. One that it made with id=NAME, or that was seen so, is named by call=NAME; every verb
+// in a call takes that. Without it, it is the latest call that the verb fits: a call that talks and is not on hold
+// before one that is. Sound and descriptions: hold is the direction that the phone offers from then on, zero c=0.0.0.0
+// (RFC 3264, 8.4); sdp puts a description into a provisional response; event is the payload type of telephone-event;
+// port, address and contact are where the phone goes on, with its RTP or with its SIP.
+//
+// What a phone answers by itself is not told: 100, ACK, PRACK (RFC 3262), the credentials for a 401 or 407, 200 to BYE,
+// CANCEL, PRACK, OPTIONS and NOTIFY, its own refreshes (RFC 4028) and the 200 to them, all that is repeated. What
+// changes or refreshes a call is answered by itself too, with 200, or with 491 where the phone's own change is under way
+// (RFC 3261, 14.2; RFC 3311), unless sends CODE to=METHOD has said otherwise before; yet it must be written: sees
+// reINVITE, sees UPDATE. So must each NOTIFY of a REFER's progress (RFC 3515) and the status of all that a phone has
+// sent by its script, a REGISTER's refusal among them. Of the rest everything must be written where it is seen: between
+// the line before and the time of its own line, with Slack on the early side; and voices of people, where they are
+// heard, those that speak at once as NAME+NAME. A tag is given the gateway's tag where it is written first, and must be
+// equal to it wherever it is written again.
 type Story struct {
 	File    string
 	Config  []byte
@@ -66,6 +89,7 @@ type Taker struct {
 	ID         call.TakerID
 	Password   string
 	Department string
+	Digest     string     // MD5 or SHA-256, of the account; empty: the gateway's usual one
 	Addr       netip.Addr // of the phone
 	Away       bool       // not registered at the start
 }
@@ -211,10 +235,12 @@ func (p *parser) taker(no int, text string) {
 			t.Password = value
 		case "department":
 			t.Department = value
+		case "digest":
+			t.Digest = value
 		case "away":
 			t.Away = true
 		default:
-			p.fault(no, "taker %s: %s is neither password=, department= nor away", words[0], w)
+			p.fault(no, "taker %s: %s is neither password=, department=, digest= nor away", words[0], w)
 		}
 	}
 	p.s.Takers = append(p.s.Takers, t)
@@ -309,8 +335,14 @@ func (p *parser) check() {
 // mostPeople is how many callers fit into their network; each has a voice.
 const mostPeople = 250
 
-func (p *parser) checkVoice(no int, name string) {
-	if name != "prompt" && name != "nothing" && p.s.taker(name) == nil && !slices.Contains(p.s.callers, name) {
-		p.fault(no, "hears %s: nobody of that name is in the story", name)
+// checkVoice wants prompt, nothing, or names that + joins.
+func (p *parser) checkVoice(no int, what string) {
+	if what == "prompt" || what == "nothing" {
+		return
+	}
+	for name := range strings.SplitSeq(what, "+") {
+		if p.s.taker(name) == nil && !slices.Contains(p.s.callers, name) {
+			p.fault(no, "hears %s: nobody of that name is in the story", name)
+		}
 	}
 }

@@ -72,7 +72,7 @@ now caller INVITE 112
 2s caller INVITE 112 trust=asserted
 2s caller INVITE 11@2; INVITE 112 color=red; classifies prank; jumps
 1s caller sees 200
-2s t1 INVITE 112
+2s t1 INVITE 112 from=+62811
 2s t1 sends 42; sends; sees nobody; hears somebody; says nothing; classifies funny; presses 12
 2s gateway sends 200; start
 2s t1 sends 200; sees CANCEL
@@ -85,7 +85,7 @@ calls=3 live
 `
 	want := []string{
 		`x.txtar:4: taker "t1": want NAME ADDRESS`,
-		`x.txtar:5: taker t1: color=red is neither password=, department= nor away`,
+		`x.txtar:5: taker t1: color=red is neither password=, department=, digest= nor away`,
 		`x.txtar:6: a second taker t1`,
 		`x.txtar:6: taker t1: ParseAddr("10.0.1.300"): IPv4 field has value >255`,
 		`x.txtar:7: a taker can't be called gateway`,
@@ -101,10 +101,10 @@ calls=3 live
 		`x.txtar:17: classifies prank: caller can't do that`,
 		`x.txtar:17: jumps: no such verb`,
 		`x.txtar:18: 1s is before the line before, at 2s`,
-		`x.txtar:19: INVITE 112: t1 can't do that`,
+		`x.txtar:19: INVITE 112 from=+62811: a call taker calls under the own name: leave from= and trust= out`,
 		`x.txtar:20: sends 42: want a status from 101 to 699`,
 		`x.txtar:20: sends: what?`,
-		`x.txtar:20: sees nobody: want a METHOD, a status, no-answer, no-ack or nothing`,
+		`x.txtar:20: sees nobody: want a METHOD, reINVITE, NOTIFY=STATUS, a status, no-answer, no-ack, no-prack, expired or nothing`,
 		`x.txtar:20: says nothing: want a duration as 1s`,
 		`x.txtar:20: classifies funny: want one of [emergency complaint information prank silent wrong-number disconnected test]`,
 		`x.txtar:20: presses 12: want one of 0123456789*#ABCD`,
@@ -128,6 +128,46 @@ calls=3 live
 	}
 	if _, err := siptest.ParseStory("x.txtar", nil); err == nil {
 		t.Error("an empty story has no fault")
+	}
+}
+
+// TestOptionFaults: an option that is misspelled, misplaced or senseless is a fault of its line.
+func TestOptionFaults(t *testing.T) {
+	for clause, want := range map[string]string{
+		"INVITE 112 100rel=maybe":             "100rel=maybe: want supported, required",
+		"INVITE 112 header=Require":           `header=Require: want "NAME: VALUE"`,
+		"INVITE 112 peer=rfc3261":             "peer=rfc3261: want rfc2543",
+		"INVITE 112 prack":                    `"prack" is not understood`,
+		"INVITE 112 hold=zero":                `"hold=zero" is not understood`,
+		"INVITE 112 trust=asserted":           "a call taker calls under the own name: leave from= and trust= out",
+		"reINVITE hold=on":                    "hold=on: want sendonly, inactive, zero, sendrecv",
+		"reINVITE port=7":                     "port=7: want new",
+		"UPDATE event=8":                      "event=8: want a payload type from 96 to 127",
+		"UPDATE address=here":                 "address=here: want an address",
+		"holds hold=zero":                     `"hold=zero" is not understood`,
+		"REFER":                               "what?",
+		"REFER a@b":                           `"a@b" is no number`,
+		"sends 200 rel=":                      `"rel=" is not understood`,
+		"sends 180 loud":                      `"loud" is not understood`,
+		"sends 200 refresher=me":              "refresher=me: want uac, uas",
+		"sends 491 to=Reinvite":               "to=Reinvite: want reINVITE or a METHOD",
+		"sees NOTIFY=42":                      "want a status from 100 to 699 after NOTIFY=",
+		"sees BYE q850=x":                     "q850=x: want a number",
+		"sees 200 media=here":                 "media=here: want sendrecv, sendonly, recvonly, inactive, none",
+		`sees 422 has="a; b" min-se=90`:       `"min-se=90" is not understood`,
+		"sees 200 session-expires=soon":       "session-expires=soon: want seconds",
+		`BYE reason="Q.850;cause=16`:          `a " is missing`,
+		"registers expires=0":                 "expires=0: want seconds",
+		"registers contacts=20":               "contacts=20: want 1 to 10",
+		"hears t1+nobody":                     "nobody of that name is in the story",
+		"hears t1+prompt":                     "nobody of that name is in the story",
+		"unregisters expires=3":               `"expires=3" is not understood`,
+		"sees reINVITE; resumes; sees UPDATE": "what is seen after something was done belongs into a line of its own",
+	} {
+		_, err := siptest.ParseStory("x.txtar", []byte("-- takers --\nt1 10.0.1.1\n-- story --\n0s t1 "+clause+"\n"))
+		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "x.txtar:4: ") || !strings.HasSuffix(err.Error(), ": "+want) {
+			t.Errorf("%s: %v, want %s", clause, err, want)
+		}
 	}
 }
 
@@ -177,6 +217,35 @@ func TestStoriesThatFail(t *testing.T) {
 		"silence":   {begin + "+50ms ani sees 200; hears nothing\n", "ani hears nothing: heard prompt"},
 		"nobody":    {begin + "+50ms ani sees 200; hears t1\n", "ani hears t1: heard prompt last, until 0."},
 		"no call":   {begin + "+0s t1 sends 200\n", "t1 sends 200: there is no call yet"},
+		"q850":      {begin + "+50ms ani sees 200\n+0s t1 sees INVITE q850=16\n", "want q850=16, got 0"},
+		"media":     {begin + "+50ms ani sees 200 media=inactive\n", "want media=inactive, got sendrecv"},
+		"rel":       {begin + "+50ms ani sees 200 rel\n", "want rel=yes, got no"},
+		"event":     {begin + "+50ms ani sees 200 event=96\n", "want event=96, got 101"},
+		"timer":     {begin + "+50ms ani sees 200 session-expires=90\n", "want session-expires=90, got 0"},
+		"header":    {begin + "+50ms ani sees 200 has=\"Contact: sips:\"\n", `has=Contact: sips:: its Contact is ["<sip:10.0.0.1:5060>"]`},
+		"no header": {begin + "+50ms ani sees 200 lacks=Contact\n", "lacks=Contact: its Contact is"},
+		"no name":   {begin + "+50ms ani sees 200; BYE call=x\n", "ani BYE: there is no call x"},
+		"no other":  {begin + "+50ms ani sees 200; REFER t1 replaces=x\n", "ani REFER t1: there is no call x"},
+		"of another": {
+			begin + "+0s ani INVITE 112 id=b\n+50ms ani sees 200 call=b\n", "ani sees 200: call=b: it belongs to another call",
+		},
+		"no call to name": {"-- takers --\nt1 10.0.1.1 away\n-- story --\n0s t1 registers expires=5\n+0s t1 sees 423 id=a\n", "id=a: it belongs to no call"},
+		"no state":        {begin + "+50ms ani sees 200; CANCEL\n", "ani CANCEL: CANCEL: not possible in this state of the call"},
+		"refusal unwritten": {
+			"-- takers --\nt1 10.0.1.1 away\n-- story --\n0s t1 registers expires=5\n1s t1 registers\n", "t1 saw 423 at 0.0",
+		},
+		"change unwritten": {
+			begin + "+50ms ani sees 200\n+0s t1 sees INVITE; sends 200\n1s t1 holds\n+50ms t1 sees 200\n3s ani BYE\n",
+			"ani saw reINVITE at 1.0",
+		},
+		"progress unwritten": {
+			begin + "+50ms ani sees 200\n+0s t1 sees INVITE; sends 200\n1s t1 REFER t2\n+50ms t1 sees 202\n3s ani BYE\n",
+			"t1 saw NOTIFY=100 at 1.0",
+		},
+		"mix unwritten": {
+			"-- takers --\nt1 10.0.1.1\nt2 10.0.1.2 away\n-- story --\n0s t1 INVITE *3\n+50ms t1 sees 200\n1s t1 BYE\n", "t1 hears t1+t2 at 0.0",
+		},
+		"other mix": {"-- takers --\nt1 10.0.1.1\nt2 10.0.1.2 away\n-- story --\n0s t1 INVITE *3\n+50ms t1 sees 200\n+100ms t1 hears t2\n", "heard t1+t2 last"},
 		"bad order": {begin + "+50ms ani sees 200\n+0s t1 sees INVITE; classifies prank\n", "t1 classifies prank: t1 has answered no such call"},
 		"voice unwritten": {
 			begin + "+50ms ani sees 200\n+0s t1 sees INVITE; sends 200; says 1s\n3s ani BYE\n+50ms t1 sees BYE\n",

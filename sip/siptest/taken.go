@@ -2,29 +2,20 @@ package siptest
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/emiago/sipgo/sip"
-
-	"github.com/siaga112/siaga112/sip/sdp"
 )
 
-// offered is an INVITE of the gateway: the first of the call, or another within it.
-func (c *Call) offered(tx *serverTx, first bool) {
+// offered is an INVITE of the gateway that makes the call.
+func (c *Call) offered(tx *serverTx) {
 	c.taken = tx
 	if contact := tx.req.Contact(); contact != nil {
 		c.target = contact.Address
 	}
-	c.phone.seen(Event{Call: c, Method: string(sip.INVITE), Tag: fromTag(tx.req)})
-	if c.phone.o.Reply == nil {
-		return
+	c.phone.seen(eventOf(c, tx.req))
+	if c.phone.o.Reply != nil {
+		c.reply(c.phone.o.Reply(c))
 	}
-	if !first {
-		_ = c.answer(sip.StatusOK)
-		return
-	}
-	c.reply(c.phone.o.Reply(c))
 }
 
 // reply answers by itself, unless the call has been canceled or answered in the meantime.
@@ -33,71 +24,85 @@ func (c *Call) reply(r Reply) {
 		r.Code = sip.StatusOK
 	}
 	if r.Ring >= 0 {
-		c.phone.later.add(r.Ring, func() { _ = c.answer(sip.StatusRinging) })
+		c.later().add(r.Ring, func() { _ = c.respond(Response{Code: sip.StatusRinging}) })
 	}
-	c.phone.later.add(max(0, r.Ring)+r.Answer, func() { _ = c.answer(r.Code) })
+	c.later().add(max(0, r.Ring)+r.Answer, func() { _ = c.respond(Response{Code: r.Code}) })
 }
 
-// answer responds to the open INVITE.
-func (c *Call) answer(code int) error {
+// Response is a response to the gateway's open INVITE.
+type Response struct {
+	Code      int
+	Reliable  bool   // of a provisional one: repeated until its PRACK (RFC 3262); ErrState where the INVITE takes none
+	Described bool   // a provisional one has the phone's description too (RFC 3261, 13.3.1.1)
+	Timer     Timer  // of a 2xx: what the phone grants; of a 422: Min is what it wants (RFC 4028, 9)
+	Reason    string // Reason header (RFC 6432), where not empty
+}
+
+// respond responds to the open INVITE.
+func (c *Call) respond(r Response) error {
 	tx := c.taken
-	if tx == nil || tx.final != 0 || !c.alive() {
-		return fmt.Errorf("%d: %w", code, ErrState)
+	provisional, good := r.Code < 200, r.Code >= 200 && r.Code < 300
+	if tx == nil || tx.final != 0 || !c.alive() || r.Reliable && (c.told.again != nil || !takesReliable(tx.req)) {
+		return fmt.Errorf("%d: %w", r.Code, ErrState)
 	}
-	var body []byte
-	if code >= 200 && code < 300 {
-		b, err := c.agree(tx.req.Body())
-		if err != nil {
-			return fmt.Errorf("%d: %w", code, err)
-		}
-		body = b
+	body, err := c.describes(tx, good || provisional && r.Described, r.Reliable)
+	if err != nil {
+		return fmt.Errorf("%d: %w", r.Code, err)
 	}
-	c.phone.respond(tx, code, func(res *sip.Response) {
-		if code < 300 {
-			res.AppendHeader(&sip.ContactHeader{Address: c.phone.contact(c.phone.o.User)})
+	if !provisional {
+		c.later().drop(c.told.again)
+	}
+	c.phone.respond(tx, r.Code, func(res *sip.Response) {
+		if r.Code < 300 {
+			res.AppendHeader(c.contact())
 		}
-		if body != nil {
+		if good {
 			res.AppendHeader(sip.NewHeader("Allow", allow))
-			c.describe(res, body)
+			c.session.grant(c, tx.req, res, r.Timer)
+		} else if r.Timer.Min > 0 {
+			r.Timer.writeMin(res)
+		}
+		if r.Reason != "" {
+			res.AppendHeader(sip.NewHeader("Reason", r.Reason))
+		}
+		describe(res, body)
+		if r.Reliable {
+			c.tellReliably(tx, res, len(tx.req.Body()) == 0 && body != nil)
 		}
 	})
-	if code < 200 {
-		return nil
-	}
-	if c.state == trying {
-		c.code = code
-		c.state = talking
-		if code >= 300 {
+	if c.state == trying && !provisional {
+		c.code, c.state = r.Code, talking
+		if !good {
 			c.end()
 		}
 	}
 	return nil
 }
 
-// agree answers the gateway's offer, or makes one where there is none (RFC 3261, 13.2.1).
-func (c *Call) agree(offer []byte) ([]byte, error) {
-	if len(offer) == 0 {
-		c.wants = true
-		return sdp.Offer(c.media()), nil
+// describes is the description in a response: the same in all of one INVITE, and none any more once a reliable one had
+// it (RFC 3262, 5).
+func (c *Call) describes(tx *serverTx, wanted, reliably bool) ([]byte, error) {
+	if !wanted || c.settled {
+		return nil, nil
 	}
-	answer, m, err := sdp.Answer(offer, c.media())
-	if err != nil {
-		return nil, err
+	if tx.said == nil {
+		b, err := c.answerTo(tx.req.Body())
+		if err != nil {
+			return nil, err
+		}
+		tx.said = b
 	}
-	c.sound.set(m.Remote, m.PayloadType, m.Event)
-	return answer, nil
+	c.settled = reliably
+	return tx.said, nil
 }
 
-// acknowledged is the ACK of our final response, of a 2xx or not.
+// acknowledged is the ACK of our 2xx.
 func (c *Call) acknowledged(ack *sip.Request) {
 	tx := c.taken
-	if tx == nil || tx.final == 0 || ack.CSeq().SeqNo != tx.req.CSeq().SeqNo {
+	if tx == nil || tx.final < 200 || tx.final >= 300 || ack.CSeq().SeqNo != tx.req.CSeq().SeqNo {
 		return
 	}
 	c.stopFinal()
-	if tx.final >= 300 {
-		return
-	}
 	if c.wants {
 		c.wants = false
 		c.accept(ack.Body())
@@ -112,14 +117,14 @@ func (c *Call) acknowledged(ack *sip.Request) {
 // stopFinal ends the repetition of our final response.
 func (c *Call) stopFinal() {
 	if c.taken != nil {
-		c.phone.later.drop(c.taken.again)
+		c.later().drop(c.taken.again)
 	}
 }
 
 // canceled is a CANCEL of the gateway's INVITE. A phone that answers by itself gives the 487; a script gives its own.
 func (c *Call) canceled(tx *serverTx) {
 	if c.phone.o.Reply != nil && tx == c.taken {
-		_ = c.answer(sip.StatusRequestTerminated)
+		_ = c.respond(Response{Code: sip.StatusRequestTerminated})
 	}
 }
 
@@ -130,22 +135,4 @@ func (c *Call) hungUp() {
 		c.phone.respond(tx, sip.StatusRequestTerminated, nil) // RFC 3261, 15.1.2
 	}
 	c.end()
-}
-
-// cause is the SIP cause in a message's Reason headers (RFC 3326); 0: none.
-func cause(req *sip.Request) int {
-	for _, h := range req.GetHeaders("Reason") {
-		protocol, params, _ := strings.Cut(h.Value(), ";")
-		if !strings.EqualFold(strings.TrimSpace(protocol), "SIP") {
-			continue
-		}
-		for p := range strings.SplitSeq(params, ";") {
-			name, value, _ := strings.Cut(p, "=")
-			if strings.EqualFold(strings.TrimSpace(name), "cause") {
-				n, _ := strconv.Atoi(strings.TrimSpace(value))
-				return n
-			}
-		}
-	}
-	return 0
 }

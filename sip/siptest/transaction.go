@@ -12,6 +12,7 @@ import (
 type clientTx struct {
 	req     *sip.Request
 	data    []byte
+	at      *door
 	to      netip.AddrPort
 	wait    time.Duration
 	giveUp  time.Time
@@ -21,10 +22,10 @@ type clientTx struct {
 }
 
 // request sends a request and repeats it: 0.5 s, doubling, until a response.
-func (p *Phone) request(req *sip.Request, to netip.AddrPort, on func(*sip.Response)) *clientTx {
-	tx := &clientTx{req: req, data: []byte(req.String()), to: to, wait: t1, giveUp: time.Now().Add(lifetime), on: on}
+func (p *Phone) request(at *door, req *sip.Request, f Form, to netip.AddrPort, on func(*sip.Response)) *clientTx {
+	tx := &clientTx{req: req, data: f.write(req), at: at, to: to, wait: t1, giveUp: time.Now().Add(lifetime), on: on}
 	p.sent[branch(req, req.Method)] = tx
-	p.write(tx.data, to)
+	at.write(tx.data, to)
 	p.repeatRequest(tx)
 	return tx
 }
@@ -37,7 +38,7 @@ func (p *Phone) repeatRequest(tx *clientTx) {
 			tx.on(nil)
 			return
 		}
-		p.write(tx.data, tx.to)
+		tx.at.write(tx.data, tx.to)
 		if tx.wait *= 2; tx.req.Method != sip.INVITE {
 			tx.wait = min(tx.wait, t2)
 		}
@@ -76,10 +77,12 @@ func (p *Phone) receiveResponse(res *sip.Response) {
 // serverTx is a request to us with what we said last (RFC 3261, 17.2).
 type serverTx struct {
 	req   *sip.Request
+	at    *door
 	from  netip.AddrPort
 	tag   string // of the To in our responses
 	last  []byte
-	final int // the final status, once given
+	said  []byte // our answer to its offer
+	final int    // the final status, once given
 	wait  time.Duration
 	until time.Time
 	again *task // repeats a final response to an INVITE until its ACK
@@ -87,10 +90,15 @@ type serverTx struct {
 }
 
 // receiveRequest answers what needs no thought and reports the rest.
-func (p *Phone) receiveRequest(req *sip.Request, from netip.AddrPort) {
+func (p *Phone) receiveRequest(req *sip.Request, m arrival) {
 	c := p.calls[req.CallID().Value()]
+	if c != nil && c.door != m.at && c.moved {
+		return // nobody lives there any more
+	}
 	if req.Method == sip.ACK {
-		if c != nil {
+		if tx := p.got[branch(req, sip.INVITE)]; tx != nil && tx.final >= 300 { // of a refusal (RFC 3261, 17.2.1)
+			p.later.drop(tx.again)
+		} else if c != nil {
 			c.acknowledged(req)
 		}
 		return
@@ -98,102 +106,33 @@ func (p *Phone) receiveRequest(req *sip.Request, from netip.AddrPort) {
 	key := branch(req, req.Method)
 	if tx := p.got[key]; tx != nil {
 		if tx.last != nil {
-			p.write(tx.last, tx.from)
+			tx.at.write(tx.last, tx.from)
 		}
 		return
 	}
-	tx := &serverTx{req: req, from: from, tag: token(), call: c}
+	tx := &serverTx{req: req, at: m.at, from: m.from, tag: token(), call: c}
 	if t, ok := req.To().Params.Get("tag"); ok {
 		tx.tag = t
+	} else if c != nil && c.asked.Old {
+		tx.tag = "" // RFC 2543 knew none
 	}
 	p.got[key] = tx
 	p.later.add(2*lifetime, func() { delete(p.got, key) })
 	p.serve(tx)
 }
 
-// serve is the first arrival of a request other than ACK.
-func (p *Phone) serve(tx *serverTx) {
-	inside := tx.req.To().Params.Has("tag")
-	switch tx.req.Method {
-	case sip.INVITE:
-		p.serveInvite(tx, inside)
-		return
-	case sip.CANCEL:
-		p.serveCancel(tx)
-		return
-	case sip.BYE:
-		p.serveBye(tx)
-		return
-	case sip.OPTIONS, sip.NOTIFY:
-		code := sip.StatusOK
-		if inside && (tx.call == nil || !tx.call.alive()) {
-			code = sip.StatusCallTransactionDoesNotExists
-		}
-		p.respond(tx, code, nil)
-		return
-	case sip.ACK, sip.REGISTER, sip.SUBSCRIBE, sip.REFER, sip.INFO, sip.MESSAGE, sip.PRACK, sip.UPDATE, sip.PUBLISH:
-	}
-	p.respond(tx, sip.StatusNotImplemented, nil)
-	p.seen(Event{Call: tx.call, Method: string(tx.req.Method), Tag: fromTag(tx.req)})
-}
-
-func (p *Phone) serveInvite(tx *serverTx, inside bool) {
-	if inside && (tx.call == nil || !tx.call.alive()) {
-		p.respond(tx, sip.StatusCallTransactionDoesNotExists, nil)
-		return
-	}
-	p.respond(tx, sip.StatusTrying, nil)
-	if tx.call == nil {
-		c, err := p.incoming(tx)
-		if err != nil {
-			p.respond(tx, sip.StatusInternalServerError, nil)
-			return
-		}
-		tx.call = c
-	}
-	tx.call.offered(tx, !inside)
-}
-
-func (p *Phone) serveCancel(tx *serverTx) {
-	e := Event{Method: string(sip.CANCEL), Tag: fromTag(tx.req), Cause: cause(tx.req)}
-	invite := p.got[branch(tx.req, sip.INVITE)]
-	if invite == nil {
-		p.respond(tx, sip.StatusCallTransactionDoesNotExists, nil)
-		p.seen(e)
-		return
-	}
-	tx.tag = invite.tag
-	p.respond(tx, sip.StatusOK, nil)
-	e.Call = invite.call
-	p.seen(e)
-	if invite.call != nil {
-		invite.call.canceled(invite)
-	}
-}
-
-func (p *Phone) serveBye(tx *serverTx) {
-	e := Event{Call: tx.call, Method: string(sip.BYE), Tag: fromTag(tx.req), Cause: cause(tx.req)}
-	if tx.call == nil || !tx.call.alive() {
-		p.respond(tx, sip.StatusCallTransactionDoesNotExists, nil)
-		p.seen(e)
-		return
-	}
-	p.respond(tx, sip.StatusOK, nil)
-	p.seen(e)
-	tx.call.hungUp()
-}
-
 // respond answers a request; a final response to an INVITE is repeated until its ACK (RFC 3261, 13.3.1.4 and 17.2.1).
 func (p *Phone) respond(tx *serverTx, code int, finish func(*sip.Response)) {
 	res := sip.NewResponseFromRequest(tx.req, code, reason(code), nil)
-	if code > 100 {
+	res.To().Params.Remove("tag")
+	if code > 100 && tx.tag != "" {
 		res.To().Params.Add("tag", tx.tag)
 	}
 	if finish != nil {
 		finish(res)
 	}
 	tx.last = []byte(res.String())
-	p.write(tx.last, tx.from)
+	tx.at.write(tx.last, tx.from)
 	if code < 200 {
 		return
 	}
@@ -210,13 +149,11 @@ func (p *Phone) repeatFinal(tx *serverTx) {
 			p.seen(Event{Call: tx.call, Method: string(sip.ACK), Lost: true})
 			return
 		}
-		p.write(tx.last, tx.from)
+		tx.at.write(tx.last, tx.from)
 		tx.wait = min(2*tx.wait, t2)
 		p.repeatFinal(tx)
 	})
 }
-
-func fromTag(req *sip.Request) string { return req.From().Params.GetOr("tag", "") }
 
 func reason(code int) string {
 	if r := reasons[code]; r != "" {
@@ -236,7 +173,7 @@ var reasons = map[int]string{
 	100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK", 302: "Moved Temporarily", 400: "Bad Request",
 	404: "Not Found", 408: "Request Timeout", 480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist",
 	486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here", 500: "Server Internal Error",
-	501: "Not Implemented", 503: "Service Unavailable", 600: "Busy Everywhere", 603: "Decline",
+	422: "Session Interval Too Small", 491: "Request Pending", 501: "Not Implemented", 503: "Service Unavailable", 600: "Busy Everywhere", 603: "Decline",
 }
 
 // task is something to do later.

@@ -30,6 +30,11 @@ const (
 	verbInvite      = "INVITE"
 	verbCancel      = "CANCEL"
 	verbBye         = "BYE"
+	verbReinvite    = "reINVITE"
+	verbUpdate      = "UPDATE"
+	verbHolds       = "holds"
+	verbResumes     = "resumes"
+	verbRefer       = "REFER"
 	verbSends       = "sends"
 	verbSees        = "sees"
 	verbHears       = "hears"
@@ -60,30 +65,51 @@ type grammar struct {
 	options []string
 }
 
+// What several verbs take.
+var (
+	inviteOptions = []string{
+		"from", "trust", "priority", "id", "header", "password", "offer", "100rel", "prack", "session-expires", "min-se",
+		"refresher", "timer", "refreshes", "peer", "form",
+	}
+	sendOptions   = []string{"rel", "sdp", "session-expires", "min-se", "refresher", "refreshes", "reason", "to", "call"}
+	seeOptions    = []string{"tag", "cause", "q850", "rel", "media", "event", "session-expires", "refresher", "has", "lacks", "id", "call"}
+	changeOptions = []string{"offer", "hold", "port", "address", "contact", "event", "call"}
+	ofCall        = []string{"call"}
+	withReason    = []string{"reason", "call"}
+)
+
 func verb(name string) (grammar, bool) {
 	switch name {
 	case verbKill, verbStart, verbStop:
 		return grammar{who: gatewayOnly}, true
 	case verbInvite:
-		return grammar{callersToo, readNumber, []string{"from", "trust", "priority", "id"}}, true
-	case verbCancel:
-		return grammar{who: callersToo}, true
-	case verbBye, verbDies:
+		return grammar{phones, readNumber, inviteOptions}, true
+	case verbCancel, verbBye:
+		return grammar{who: phones, options: withReason}, true
+	case verbReinvite, verbUpdate:
+		return grammar{who: phones, options: changeOptions}, true
+	case verbHolds, verbResumes:
+		return grammar{who: phones, options: ofCall}, true
+	case verbRefer:
+		return grammar{phones, readNumber, []string{"replaces", "call"}}, true
+	case verbDies:
 		return grammar{who: phones}, true
 	case verbSends:
-		return grammar{who: phones, read: readCode}, true
+		return grammar{phones, readCode, sendOptions}, true
 	case verbSees:
-		return grammar{phones, readSeen, []string{"tag", "cause"}}, true
+		return grammar{phones, readSeen, seeOptions}, true
 	case verbHears:
-		return grammar{who: phones, read: readWord}, true
+		return grammar{phones, readWord, ofCall}, true
 	case verbSays:
-		return grammar{who: phones, read: readLength}, true
+		return grammar{phones, readLength, ofCall}, true
 	case verbPresses:
-		return grammar{who: phones, read: readKey}, true
-	case verbRegisters, verbUnregisters, verbPauses, verbReady:
+		return grammar{phones, readKey, ofCall}, true
+	case verbRegisters:
+		return grammar{who: takersToo, options: []string{"expires", "contacts"}}, true
+	case verbUnregisters, verbPauses, verbReady:
 		return grammar{who: takersToo}, true
 	case verbClassifies:
-		return grammar{takersToo, readKind, []string{"call"}}, true
+		return grammar{takersToo, readKind, ofCall}, true
 	}
 	return grammar{}, false
 }
@@ -120,7 +146,7 @@ func (p *parser) line(no int, text string) {
 		p.fault(no, "a story is over after %s", longest)
 		return
 	}
-	for part := range strings.SplitSeq(what, ";") {
+	for part := range quoted(what, ';') {
 		c, err := p.clause(who, part, l.clauses)
 		if err != nil {
 			p.fault(no, "%s: %v", strings.TrimSpace(part), err)
@@ -135,7 +161,10 @@ func (p *parser) line(no int, text string) {
 }
 
 func (p *parser) clause(who, text string, before []clause) (clause, error) {
-	words := strings.Fields(text)
+	words, err := fields(text)
+	if err != nil {
+		return clause{}, err
+	}
 	if len(words) == 0 {
 		return clause{}, fmt.Errorf("there is no verb")
 	}
@@ -158,17 +187,15 @@ func (p *parser) clause(who, text string, before []clause) (clause, error) {
 		}
 	}
 	for _, w := range words {
-		key, value, ok := strings.Cut(w, "=")
-		if !ok || value == "" || !slices.Contains(g.options, key) {
-			return c, fmt.Errorf("%q is not understood", w)
+		if err := c.option(w, g.options); err != nil {
+			return c, err
 		}
-		c.options[key] = value
 	}
 	c.after = slices.ContainsFunc(before, func(b clause) bool { return !b.looks() })
 	if c.verb == verbSees && c.after {
 		return c, fmt.Errorf("what is seen after something was done belongs into a line of its own")
 	}
-	return c, checkCaller(c)
+	return c, c.check(g.who&p.kind(who) == takersToo)
 }
 
 // looks tells whether the verb does nothing.
@@ -207,11 +234,17 @@ func readSeen(c *clause) error {
 	if c.arg != "" && c.arg[0] >= '0' && c.arg[0] <= '9' {
 		return readCode(c)
 	}
-	if c.arg == "no-answer" || c.arg == "no-ack" || c.arg == "nothing" {
+	if slices.Contains([]string{"no-answer", "no-ack", "no-prack", expired, "nothing", verbReinvite}, c.arg) {
+		return nil
+	}
+	if code, ok := strings.CutPrefix(c.arg, "NOTIFY="); ok {
+		if n, err := strconv.Atoi(code); err != nil || n < 100 || n > 699 {
+			return fmt.Errorf("want a status from 100 to 699 after NOTIFY=")
+		}
 		return nil
 	}
 	if c.arg != strings.ToUpper(c.arg) {
-		return fmt.Errorf("want a METHOD, a status, no-answer, no-ack or nothing")
+		return fmt.Errorf("want a METHOD, reINVITE, NOTIFY=STATUS, a status, no-answer, no-ack, no-prack, expired or nothing")
 	}
 	return nil
 }
@@ -236,38 +269,4 @@ func readKind(c *clause) error {
 		return fmt.Errorf("want one of %v", call.Kinds)
 	}
 	return nil
-}
-
-// checkCaller holds a caller's number against its trust.
-func checkCaller(c clause) error {
-	if c.verb != verbInvite {
-		return nil
-	}
-	from, trust := c.options["from"], call.Trust(c.options["trust"])
-	switch trust {
-	case "":
-	case call.Asserted, call.Claimed:
-		if from == "" {
-			return fmt.Errorf("trust=%s wants from=NUMBER", trust)
-		}
-	case call.None:
-		if from != "" {
-			return fmt.Errorf("trust=none is a caller without a number: leave from= out")
-		}
-	default:
-		return fmt.Errorf("trust=%s: want asserted, claimed or none", trust)
-	}
-	return nil
-}
-
-// caller is who calls: asserted unless the story says otherwise, withheld without a number.
-func (c clause) caller() call.Caller {
-	who := call.Caller{Number: c.options["from"], Trust: call.Trust(c.options["trust"])}
-	if who.Trust == "" {
-		who.Trust = call.Asserted
-	}
-	if who.Number == "" {
-		who.Trust = call.None
-	}
-	return who
 }
