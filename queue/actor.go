@@ -20,7 +20,7 @@ var ErrClosed = errors.New("the desk is closed")
 
 const (
 	journalPatience = 200 * time.Millisecond // then the actions run without the journal
-	fewCalls        = 256                    // so many live calls are shown anew after every change
+	fewShown        = 256                    // so many live calls and call takers are shown anew after every change
 	viewEvery       = 100 * time.Millisecond // more are not shown more often
 	afterPanic      = time.Second            // until deadlines are looked at again
 )
@@ -102,6 +102,10 @@ func New(o Options) *Queue {
 // Apply writes one live entry of an earlier run into the state: before Start, subject by subject in the order of N.
 func (q *Queue) Apply(e call.Entry) { q.desk.Apply(e) }
 
+// Remember learns from a record of an earlier run which call its takers talked in last, for their feature codes: before Start,
+// in any order.
+func (q *Queue) Remember(r call.Record) { q.desk.Remember(r) }
+
 // Start begins to serve, with what was told so far, and puts its decisions on the line.
 func (q *Queue) Start(l Line) {
 	q.once.Do(func() {
@@ -165,11 +169,11 @@ func (q *Queue) Order(ctx context.Context, o Order) error {
 	return nil
 }
 
-// View is the latest picture, its times by the wall clock as it goes now. With many live calls it may be a tenth of a
+// View is the latest picture, its times by the wall clock as it goes now. With many calls and takers it may be a tenth of a
 // second old.
 func (q *Queue) View() View { return q.view.Load().shifted(q.ahead()) }
 
-// Idle returns when no call is live and all that was decided is acted on, or with the context's error or ErrClosed.
+// Idle returns when no call and no phone's own leg is live and all that was decided is acted on, or with the context's error or ErrClosed.
 func (q *Queue) Idle(ctx context.Context) error {
 	idle := make(chan struct{})
 	if !q.post(func() { q.idle = append(q.idle, idle) }) {
@@ -225,6 +229,7 @@ func (q *Queue) run() {
 		if now := q.now(); !q.wake.IsZero() && !q.wake.After(now) {
 			q.guard(func() { q.step(Tick{}, nil) })
 		}
+		q.watch(q.now())
 		q.flush(q.now())
 		q.guard(func() { q.publish(q.now()) })
 		if closed {
@@ -255,6 +260,9 @@ func (q *Queue) next() time.Time {
 	}
 	if !q.fresh {
 		sooner(q.shown.Add(viewEvery))
+	}
+	if at := q.desk.noTaker; !at.IsZero() && !q.raised[alarmNoTaker] {
+		sooner(at)
 	}
 	return at
 }
@@ -377,7 +385,7 @@ func (q *Queue) flush(now time.Time) {
 	}
 	clear(q.steps[:over])
 	q.steps, q.acted = q.steps[over:], q.acted-over
-	if len(q.desk.calls) == 0 && q.acted == len(q.steps) {
+	if len(q.desk.calls)+len(q.desk.asides) == 0 && q.acted == len(q.steps) {
 		for _, idle := range q.idle {
 			close(idle)
 		}
@@ -427,9 +435,20 @@ func (q *Queue) refusing(in Input, es []call.Entry, now time.Time) {
 	}
 }
 
-// publish takes a new picture where the last one is out of date: at once while calls are few, else not too often.
+// watch sounds the alarm when calls have waited with nobody ready, until somebody is or nobody waits.
+func (q *Queue) watch(now time.Time) {
+	switch at := q.desk.noTaker; {
+	case at.IsZero():
+		q.clear(alarmNoTaker, "somebody is ready again, or nobody waits")
+	case !at.After(now):
+		q.raise(alarmNoTaker, now, fmt.Sprintf(
+			"%d calls wait and no call taker is ready: they hear the announcement; have somebody dial *00 or register a phone", q.desk.waitingCalls()))
+	}
+}
+
+// publish takes a new picture where the last one is out of date: at once while there is little to show, else not too often.
 func (q *Queue) publish(now time.Time) {
-	if q.fresh || len(q.desk.calls) > fewCalls && now.Sub(q.shown) < viewEvery {
+	if q.fresh || len(q.desk.calls)+len(q.desk.roster) > fewShown && now.Sub(q.shown) < viewEvery {
 		return
 	}
 	q.fresh, q.shown = true, now

@@ -81,7 +81,7 @@ func (v View) shifted(by time.Duration) View {
 	}
 	for i := range v.Takers {
 		t := &v.Takers[i]
-		t.Since, t.Until = later(t.Since, by), later(t.Until, by)
+		t.Since, t.Until, t.Rang, t.Answered = later(t.Since, by), later(t.Until, by), later(t.Rang, by), later(t.Answered, by)
 	}
 	return v
 }

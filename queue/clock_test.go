@@ -87,9 +87,9 @@ func TestJournalHasTheWallTime(t *testing.T) {
 					{Of: "c1", N: 7, At: at(0), Event: call.RoleSet{Leg: 0, Role: call.Talking}},
 					{Of: "c1", N: 8, At: at(0), Event: call.RoleSet{Leg: 1, Role: call.Talking}},
 					{Of: "c1", N: 9, At: set(1), Event: call.Left{Leg: 1, By: "network"}},
+					{Of: "s1", N: 2, At: set(1), Event: call.TakerChanged{Taker: "t1", State: call.WrapUp, Why: "c1", Until: set(11)}},
 					{Of: "c1", N: 10, At: set(1), Event: call.RoleSet{Leg: 0, Role: call.Waiting}},
 					{Of: "c1", N: 11, At: set(1), Event: call.Queued{Queue: "112", Since: set(0)}},
-					{Of: "s1", N: 2, At: set(1), Event: call.TakerChanged{Taker: "t1", State: call.WrapUp, Why: "c1", Until: set(11)}},
 					{Of: "s1", N: 3, At: set(11), Event: call.TakerChanged{Taker: "t1", State: call.Ready, Why: "wrap-up over"}},
 					{Of: "c1", N: 12, At: set(11), Event: offered(2)},
 					{Of: "c1", N: 13, At: at(11), Event: call.Left{Leg: 0, By: "caller"}},
@@ -133,6 +133,7 @@ func TestViewHasTheWallTime(t *testing.T) {
 				begin := time.Now().UTC()
 				a.up("t1")
 				a.arrive("c1")
+				a.Tell("c1", call.Rang{Leg: 1})
 				a.Tell("c1", call.Answered{Leg: 1})
 				a.Tell("c1", call.Left{Leg: 1, By: "taker"})
 				a.up("t2")
@@ -150,7 +151,7 @@ func TestViewHasTheWallTime(t *testing.T) {
 						{ID: "c3", Caller: asserted("+628115550001"), Since: at},
 					},
 					Takers: []queue.Taker{
-						{ID: "t1", State: call.WrapUp, Since: at, Until: at.Add(10 * time.Second)},
+						{ID: "t1", State: call.WrapUp, Since: at, Until: at.Add(10 * time.Second), Rang: at, Answered: at},
 						{ID: "t2", State: call.Ready, Since: at, Call: "c2"},
 					},
 					Totals: before.Totals,

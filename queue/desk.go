@@ -25,10 +25,16 @@ const (
 	dropAgain   = 40 * time.Second // a dropped leg that is still there is dropped again: longer than any SIP transaction
 	phoneGrace  = 10 * time.Second // after a restart, until a phone of which nothing is heard ends its taker's shift
 	testTime    = 10 * time.Second // a test call is held this long
+	serveTime   = 30 * time.Second // a leg that has dialed a feature code is dropped after this, heard or not
+	giveTime    = 2 * time.Second  // a phone that hangs up so soon after it asked for a transfer has given the caller away
+	noTakerTime = 10 * time.Second // so long calls may wait with nobody ready before the alarm
+	mostMissed  = 2                // offers in a row without an answer: the taker is paused
 	mostPassed  = 3                // a call that was overtaken this often is overtaken no more
 	mostHeard   = 1000             // Heard entries a call; the keys of a phone must not fill the disk
 	mostLegs    = 65000            // legs a call: far above what can happen, far below what a Leg can count
 	theQueue    = "112"            // the name of the one queue
+	noAnswer    = "no answer"      // begins Why in the Left of an offer that nobody answered
+	gaveAway    = "gave away"      // begins Why in the Left of a taker who has given the caller away
 )
 
 // Rules are what a Desk goes by. They do not change while it runs.
@@ -51,6 +57,7 @@ type Desk struct {
 	takers   map[call.TakerID]*taker
 	roster   []*taker                // the same, by name
 	lists    [listed][]*liveCall     // the waiting calls, each list in the order of places
+	last     map[call.TakerID]talk   // the last call that each taker talked in
 	admitted int                     // live calls that were not rejected
 	arrived  uint64                  // since this Desk was made, as all totals
 	ended    map[call.Outcome]uint64 // by outcome
@@ -60,6 +67,9 @@ type Desk struct {
 	draining bool
 	stopping bool
 	strays   uint64 // facts that were ignored
+	asides   map[legID]*aside
+	noTaker  time.Time // when it is time to say that calls wait and nobody is ready; zero: not so
+	gaveUp   bool      // a taker was paused in this Step for not answering
 	due      dues
 
 	// Of the Step under way.
@@ -75,7 +85,8 @@ func NewDesk(r Rules, s *prank.Scorer) *Desk {
 	}
 	return &Desk{
 		rules: r, scorer: s,
-		calls: map[call.ID]*liveCall{}, takers: map[call.TakerID]*taker{}, ended: map[call.Outcome]uint64{},
+		calls: map[call.ID]*liveCall{}, takers: map[call.TakerID]*taker{}, last: map[call.TakerID]talk{},
+		asides: map[legID]*aside{}, ended: map[call.Outcome]uint64{},
 	}
 }
 
@@ -83,13 +94,13 @@ func NewDesk(r Rules, s *prank.Scorer) *Desk {
 // input is also a Tick: deadlines that have passed are dealt with after it, then waiting calls are offered. It never
 // fails; an Order that makes no sense comes back as Out.Err and changes nothing.
 func (d *Desk) Step(now time.Time, in Input) Out {
-	d.now, d.out = now.Round(0).UTC(), Out{}
+	d.now, d.out, d.gaveUp = now.Round(0).UTC(), Out{}, false
 	d.start()
 	switch in := in.(type) {
 	case Fact:
 		d.fact(in.Of, in.Event)
 	case Ask:
-		d.strays++
+		d.ask(in)
 	case Phone:
 		d.phone(in)
 	case Order:
@@ -98,10 +109,12 @@ func (d *Desk) Step(now time.Time, in Input) Out {
 		}
 	case Filed:
 		d.scorer.Learn(in.Record)
+		d.Remember(in.Record)
 	case Tick:
 	}
 	d.expire()
 	d.dispatch()
+	d.attend()
 	d.out.Wake = d.wake()
 	return d.out
 }
@@ -123,6 +136,7 @@ func (d *Desk) start() {
 		// Journaled by a clock that was ahead, they would keep the taker from being rung for hours.
 		t.until = earlier(t.until, d.now.Add(d.rules.Queue.WrapUp))
 		t.cool = earlier(t.cool, d.now.Add(coolDown))
+		t.missed = 0 // what is live tells only a part of them
 		d.remind(due{taker: t.id})
 	}
 }
@@ -134,12 +148,34 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+// talk is a call that a taker talked in, and since when.
+type talk struct {
+	of call.ID
+	at time.Time
+}
+
+// Remember learns from a record of an earlier run which call its takers talked in last, so that a feature code can classify
+// it. What this run has seen itself counts more.
+func (d *Desk) Remember(r call.Record) {
+	if r.Of.Kind() != call.Call {
+		return
+	}
+	for _, id := range append([]call.TakerID{r.Taker}, r.Takers...) {
+		if _, known := d.last[id]; !d.started || !known {
+			d.talkedIn(id, r.Of, r.FirstAt.Add(r.Wait))
+		}
+	}
+}
+
 // emit decides one entry of a call: journaled and applied.
 func (d *Desk) emit(c *liveCall, ev call.Event) {
 	d.write(call.Entry{Of: c.id, N: c.n + 1, At: d.now, Event: ev})
 }
 
 func (d *Desk) write(e call.Entry) {
+	if d.out.Events == nil {
+		d.out.Events = make([]call.Entry, 0, 4) // as many as most steps have
+	}
 	d.out.Events = append(d.out.Events, e)
 	d.apply(e)
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/siaga112/siaga112/call"
@@ -23,10 +24,12 @@ type liveCall struct {
 	queued   bool
 	since    time.Time // its place
 	passed   uint8
-	lastLeg  call.Leg     // the highest number given so far
+	role     call.Role    // the caller's
+	lastLeg  call.Leg     // the highest number given so far; phones' own legs count down from the top
 	lastTo   call.TakerID // whom it was offered to last
 	legs     []leg        // takers' legs that have not left, by number
 	holder   call.Leg     // the one that has the caller; 0: nobody
+	adrift   bool         // the one that had the caller is gone: to be queued again, or a transfer is under way
 	human    bool         // a taker has answered, now or before
 	done     bool         // the taker who had the caller has hung up
 	answered bool         // our 200 to the caller
@@ -39,6 +42,7 @@ type liveCall struct {
 	list    list      // the waiting list that it stands in
 	cold    bool      // of an earlier run, and not Restored yet: offered to nobody
 	stopped bool      // the stop found it alive
+	joined  bool      // the caller, the taker who has him and the one who is consulted all talk
 	dropped time.Time // when the caller's leg was dropped; zero: it was not
 	code    int       // with what
 }
@@ -47,13 +51,41 @@ type liveCall struct {
 type leg struct {
 	// Written by apply.
 	n        call.Leg
+	purpose  purpose
+	role     call.Role
+	rang     bool
+	talked   bool // its taker has talked with the caller, on this leg or on one that has left
 	to       call.Party
 	at       time.Time // Offered
-	rang     bool
 	answered time.Time // zero: not
 	// Written by Step.
+	held    bool      // by its phone
+	served  bool      // the phone has dialed a feature code
+	gave    time.Time // the phone asked for a transfer; zero: it did not
 	dropped time.Time // zero: it was not
 	code    int
+}
+
+// purpose is what a leg was offered for.
+type purpose uint8
+
+const (
+	answering    purpose = iota // rings for a waiting call
+	transferring                // rings for a call that its taker gives away
+	consulted                   // rings for the taker who has the caller
+	dialed                      // the taker's own INVITE
+)
+
+func purposeOf(word string) purpose {
+	switch word {
+	case call.ForTransfer:
+		return transferring
+	case call.ForConsult:
+		return consulted
+	case call.ForOwn:
+		return dialed
+	}
+	return answering
 }
 
 // taker is a call taker, with a shift or between two.
@@ -69,12 +101,14 @@ type taker struct {
 	until      time.Time   // of wrap-up
 	wasPaused  bool        // when the last shift ended
 	cool       time.Time   // offered nothing before this
+	missed     int         // offers in a row that were not answered
 	on         []*liveCall // the calls of the live legs; one at most, but for a while in a restart
 
 	// Written by Step.
-	up    bool
-	party call.Party // as the phone's registration says
-	grace time.Time  // of a restart: when a phone that was not heard of ends the shift
+	up             bool
+	party          call.Party // as the phone's registration says
+	grace          time.Time  // of a restart: when a phone that was not heard of ends the shift
+	rang, answered time.Time  // the phone, the last time
 }
 
 // Apply writes one journaled entry into the state, as a restart does for every entry of what was live, subject by subject
@@ -130,7 +164,7 @@ func (d *Desk) applyCall(c *liveCall, e call.Entry) {
 		c.p, c.delay = ev.P, max(0, ev.Delay)
 	case call.Queued:
 		d.unlist(c)
-		c.queued, c.since, c.passed = true, ev.Since, ev.Passed
+		c.queued, c.since, c.passed, c.adrift = true, ev.Since, ev.Passed, false
 	case call.Offered:
 		d.applyOffered(c, e.At, ev)
 	case call.Rang:
@@ -138,7 +172,10 @@ func (d *Desk) applyCall(c *liveCall, e call.Entry) {
 			l.rang = true
 		}
 	case call.Answered:
-		c.applyAnswered(ev, e.At)
+		d.applyAnswered(c, ev, e.At)
+	case call.RoleSet:
+		c.applyRole(ev)
+		d.follow(c, e.At)
 	case call.Heard:
 		c.heard++
 	case call.Left:
@@ -147,7 +184,7 @@ func (d *Desk) applyCall(c *liveCall, e call.Entry) {
 		c.restored = c.restored || !c.left
 	case call.Ended:
 		d.applyEnded(c, ev)
-	case call.Arrived, call.RoleSet, call.Classified, call.TakerChanged, call.Acted:
+	case call.Arrived, call.Classified, call.TakerChanged, call.Acted:
 	}
 }
 
@@ -156,15 +193,22 @@ func (d *Desk) applyOffered(c *liveCall, at time.Time, ev call.Offered) {
 	if known || ev.Leg == 0 {
 		return
 	}
-	c.legs = slices.Insert(c.legs, i, leg{n: ev.Leg, to: ev.To, at: at})
-	c.lastLeg, c.lastTo = max(c.lastLeg, ev.Leg), ev.To.Taker
+	l := leg{n: ev.Leg, purpose: purposeOf(ev.For), to: ev.To, at: at}
+	c.legs = slices.Insert(c.legs, i, l)
+	if l.purpose != dialed {
+		c.lastLeg = max(c.lastLeg, l.n)
+	}
+	if l.purpose == answering || l.purpose == transferring {
+		c.lastTo = l.to.Taker
+	}
 	if t := d.taker(ev.To.Taker); t != nil {
 		t.on = append(t.on, c)
 	}
 }
 
-// applyAnswered: the first taker's leg that answers has the caller, as long as the caller is there for it.
-func (c *liveCall) applyAnswered(ev call.Answered, at time.Time) {
+// applyAnswered: the first taker's leg that answers a waiting call has the caller, and so has one that answers a transfer, as
+// long as the caller is there for it.
+func (d *Desk) applyAnswered(c *liveCall, ev call.Answered, at time.Time) {
 	if ev.Leg == 0 {
 		c.answered = true
 		return
@@ -174,9 +218,52 @@ func (c *liveCall) applyAnswered(ev call.Answered, at time.Time) {
 		return
 	}
 	l.answered = at
+	if l.purpose == dialed {
+		return
+	}
 	c.human = true
-	if c.holder == 0 && !c.done && !c.left && !c.restored {
-		c.holder = ev.Leg
+	if t := d.taker(l.to.Taker); t != nil {
+		t.missed = 0
+	}
+	if takes := l.purpose == transferring || l.purpose == answering && c.holder == 0; takes && !c.done && !c.left && !c.restored {
+		c.holder, c.adrift, l.role = l.n, false, call.Talking
+	}
+	d.follow(c, at)
+}
+
+func (c *liveCall) applyRole(ev call.RoleSet) {
+	if ev.Leg == 0 {
+		c.role = ev.Role
+	} else if l := c.leg(ev.Leg); l != nil {
+		l.role = ev.Role
+	}
+}
+
+// follow is the rest of the holder rule: when the leg that had the caller has left or no longer talks, the first other one
+// that talks with the caller has him. It also notes who has talked with him.
+func (d *Desk) follow(c *liveCall, at time.Time) {
+	if c.role != call.Talking || c.done || c.left {
+		return
+	}
+	for i := range c.legs {
+		l := &c.legs[i]
+		if l.purpose == dialed || l.answered.IsZero() || l.role != call.Talking {
+			continue
+		}
+		if h := c.leg(c.holder); h == nil || h.role != call.Talking {
+			c.holder = l.n
+		}
+		if !l.talked {
+			l.talked = true
+			d.talkedIn(l.to.Taker, c.id, at)
+		}
+	}
+}
+
+// talkedIn notes the last call that a taker talked in. Before the first Step calls come in any order.
+func (d *Desk) talkedIn(id call.TakerID, of call.ID, at time.Time) {
+	if id != "" && (d.started || !at.Before(d.last[id].at)) {
+		d.last[id] = talk{of: of, at: at}
 	}
 }
 
@@ -195,14 +282,39 @@ func (d *Desk) applyLeft(c *liveCall, ev call.Left, at time.Time) {
 	c.legs = slices.Delete(c.legs, i, i+1)
 	t := d.taker(l.to.Taker)
 	t.release(c)
-	switch {
-	case l.n == c.holder:
-		c.holder, c.done = 0, ev.By == "taker"
-	case t != nil && l.answered.IsZero() && c.holder == 0 && !c.done && !c.left && !c.restored: // an offer that was not taken
-		if cool := at.Add(coolDown); cool.After(t.cool) {
-			t.cool = cool
+	if l.talked {
+		for i := range c.legs {
+			c.legs[i].talked = c.legs[i].talked || c.legs[i].to.Taker == l.to.Taker
 		}
 	}
+	switch {
+	case l.n == c.holder:
+		c.holder = 0
+		if d.follow(c, at); c.holder == 0 {
+			c.done = ev.By == "taker" && !c.passing() && !strings.HasPrefix(ev.Why, gaveAway)
+			c.adrift = !c.done
+		}
+	case t != nil && l.answered.IsZero():
+		t.applyMissed(c, l, ev, at)
+	}
+}
+
+// applyMissed takes the end of a leg that never answered: of an offer that was not taken, if the caller was there for it.
+func (t *taker) applyMissed(c *liveCall, l leg, ev call.Left, at time.Time) {
+	if l.purpose == answering && strings.HasPrefix(ev.Why, noAnswer) {
+		t.missed++
+	}
+	offered := l.purpose == transferring || l.purpose == answering && c.holder == 0
+	if cool := at.Add(coolDown); offered && !c.done && !c.left && !c.restored && cool.After(t.cool) {
+		t.cool = cool
+	}
+}
+
+// passing tells whether the caller waits for a leg that a transfer rings.
+func (c *liveCall) passing() bool {
+	return c.role == call.Waiting && slices.ContainsFunc(c.legs, func(l leg) bool {
+		return l.purpose == transferring && l.answered.IsZero()
+	})
 }
 
 func (d *Desk) applyEnded(c *liveCall, ev call.Ended) {
@@ -229,6 +341,9 @@ func (d *Desk) applyTaker(e call.Entry, ev call.TakerChanged) {
 	}
 	t.wasPaused = off && t.state == call.Paused
 	t.department, t.shift, t.n, t.state, t.since, t.until = ev.Department, e.Of, e.N, ev.State, e.At, ev.Until
+	if ev.State != call.Ready {
+		t.missed = 0
+	}
 	if off {
 		t.shift, t.n = "", 0
 	}
@@ -266,8 +381,10 @@ func (c *liveCall) find(n call.Leg) (int, bool) {
 
 // leg is a taker's live leg, or nil. It is good until a leg comes or goes.
 func (c *liveCall) leg(n call.Leg) *leg {
-	if i, ok := c.find(n); ok {
-		return &c.legs[i]
+	for i := range c.legs { // few
+		if c.legs[i].n == n {
+			return &c.legs[i]
+		}
 	}
 	return nil
 }

@@ -47,6 +47,9 @@ func (d *Desk) deadline(w due) time.Time {
 	if w.of == "" {
 		return d.takerDeadline(d.takers[w.taker])
 	}
+	if a := d.asides[legID{w.of, w.leg}]; a != nil {
+		return a.deadline()
+	}
 	c := d.calls[w.of]
 	if c == nil {
 		return time.Time{}
@@ -68,7 +71,9 @@ func (d *Desk) deadline(w due) time.Time {
 		return time.Time{}
 	case !l.dropped.IsZero():
 		return l.dropped.Add(dropAgain)
-	case !l.answered.IsZero():
+	case l.served:
+		return l.at.Add(serveTime)
+	case !l.answered.IsZero() || l.purpose == dialed:
 		return time.Time{}
 	case l.rang:
 		return l.at.Add(d.rules.Queue.RingTimeout)
@@ -120,6 +125,10 @@ func (d *Desk) elapse(w due) {
 		d.takerDue(d.takers[w.taker])
 		return
 	}
+	if a := d.asides[legID{w.of, w.leg}]; a != nil {
+		d.dropAside(legID{w.of, w.leg}, a, a.code)
+		return
+	}
 	c := d.calls[w.of]
 	if w.leg == 0 {
 		if c.test && c.dropped.IsZero() {
@@ -130,10 +139,14 @@ func (d *Desk) elapse(w due) {
 	}
 	l := c.leg(w.leg)
 	code := codeTimeout
-	if !l.dropped.IsZero() {
+	switch {
+	case !l.dropped.IsZero():
 		code = l.code
+	case l.served:
+		code = codeHangUp
 	}
 	d.dropLeg(c, l, code)
+	d.settle(c)
 }
 
 func (d *Desk) takerDue(t *taker) {

@@ -3,6 +3,7 @@ package queue
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/siaga112/siaga112/call"
 	"github.com/siaga112/siaga112/config"
@@ -10,9 +11,15 @@ import (
 
 // Codes of a Drop.
 const (
+	codeHangUp    = 0 // a plain BYE
 	codeElsewhere = 200
+	codeForbidden = 403
+	codeUnknown   = 404
 	codeTimeout   = 408
 	codeHungUp    = 480 // the caller's leg of a call that the taker ended before our 200 had gone
+	codeNotThere  = 480 // a colleague's phone is not up, or does not answer
+	codeNoCall    = 481 // there is no consultation that could take the caller over
+	codeBusy      = 486
 	codeGone      = 487
 	codeStopping  = 503
 )
@@ -21,6 +28,9 @@ const (
 func (d *Desk) fact(id call.ID, ev call.Event) {
 	if a, ok := ev.(call.Arrived); ok {
 		d.arrive(id, a)
+		return
+	}
+	if d.asideFact(id, ev) {
 		return
 	}
 	c := d.calls[id]
@@ -101,9 +111,13 @@ func (d *Desk) greet(c *liveCall) {
 }
 
 func (d *Desk) rang(c *liveCall, ev call.Rang) {
-	if l := c.leg(ev.Leg); l == nil || l.rang || !l.answered.IsZero() {
+	l := c.leg(ev.Leg)
+	if l == nil || l.rang || l.purpose == dialed || !l.answered.IsZero() {
 		d.stray(ev)
 		return
+	}
+	if t := d.taker(l.to.Taker); t != nil {
+		t.rang = d.now
 	}
 	d.emit(c, ev)
 }
@@ -116,33 +130,58 @@ func (d *Desk) answeredCaller(c *liveCall, ev call.Answered) {
 	d.emit(c, ev)
 }
 
-// answeredTaker: the first has the caller. A later one is journaled and dropped. One that nobody can have any more, because
-// it is being dropped or the caller is gone, is dropped again, now by BYE; it is not journaled, or the record would name it
-// as who answered.
+// answeredTaker: the first to answer a waiting call has the caller. A later one is journaled and dropped. One that nobody can
+// have any more, because it is being dropped or the caller is gone, is dropped again, now by BYE; it is not journaled, or the
+// record would name it as who answered.
 func (d *Desk) answeredTaker(c *liveCall, ev call.Answered) {
 	l := c.leg(ev.Leg)
-	switch {
-	case l == nil || !l.answered.IsZero():
+	if l == nil || !l.answered.IsZero() {
 		d.stray(ev)
-	case l.dropped.IsZero() && c.open() && c.holder == 0:
+		return
+	}
+	if t := d.taker(l.to.Taker); t != nil && l.purpose != dialed {
+		t.answered = d.now
+	}
+	wanted := l.dropped.IsZero() && c.open()
+	switch {
+	case wanted && l.purpose == dialed:
 		d.emit(c, ev)
-		d.emit(c, call.RoleSet{Leg: 0, Role: call.Talking})
-		d.emit(c, call.RoleSet{Leg: ev.Leg, Role: call.Talking})
-		if d.rules.Answer != config.AnswerQueue && !c.answered {
-			d.do(Answer{Of: c.id})
+	case wanted && l.purpose == consulted:
+		d.emit(c, ev)
+		if own, _ := c.consultation(); own != nil {
+			d.do(Answer{Of: c.id, Leg: own.n})
 		}
-		d.do(Mix{Of: c.id, Roles: map[call.Leg]call.Role{0: call.Talking, ev.Leg: call.Talking}})
-	case c.holder != 0 || c.done:
+	case wanted && l.purpose == transferring, wanted && c.holder == 0:
+		giver := c.holder
+		d.emit(c, ev)
+		d.connect(c, ev.Leg)
+		if g := c.leg(giver); g != nil {
+			d.dropLeg(c, g, codeElsewhere)
+		}
+	case l.purpose == answering && (c.holder != 0 || c.done):
 		d.emit(c, ev)
 		d.dropLeg(c, c.leg(ev.Leg), codeElsewhere)
 	default:
+		code := l.code
+		if l.dropped.IsZero() {
+			code = c.why(l)
+		}
 		d.stray(ev)
-		d.dropLeg(c, l, c.why())
+		d.dropLeg(c, l, code)
 	}
 }
 
-// leave takes the end of a leg. If it had the caller, the caller's leg follows a taker who hung up; a caller whose taker
-// was lost waits again at the old place.
+// connect lets the caller talk with the leg that has just got him.
+func (d *Desk) connect(c *liveCall, n call.Leg) {
+	d.emit(c, call.RoleSet{Leg: 0, Role: call.Talking})
+	d.emit(c, call.RoleSet{Leg: n, Role: call.Talking})
+	if d.rules.Answer != config.AnswerQueue && !c.answered {
+		d.do(Answer{Of: c.id})
+	}
+	d.mix(c)
+}
+
+// leave takes the end of a leg. What it means for the others, settle says.
 func (d *Desk) leave(c *liveCall, ev call.Left) {
 	if ev.Leg == 0 {
 		if c.left {
@@ -157,17 +196,33 @@ func (d *Desk) leave(c *liveCall, ev call.Left) {
 		d.stray(ev)
 		return
 	}
-	who, talked := l.to.Taker, ev.Leg == c.holder
-	d.emit(c, ev)
-	if talked && !c.done && c.open() {
-		d.emit(c, call.RoleSet{Leg: 0, Role: call.Waiting})
-		d.emit(c, call.Queued{Queue: theQueue, Since: c.since, Passed: c.passed})
-		d.do(Mix{Of: c.id, Roles: map[call.Leg]call.Role{0: call.Waiting}})
-		d.do(Play{Of: c.id, Prompt: PromptWaiting})
+	if l.purpose == consulted && l.answered.IsZero() && ev.By == "taker" && ev.Code >= 400 { // busy, or declined: who asked is told so
+		if own, _ := c.consultation(); own != nil {
+			d.dropLeg(c, own, ev.Code)
+		}
 	}
+	if l.missed(ev) {
+		ev.Why = strings.TrimSuffix(noAnswer+": "+ev.Why, ": ")
+	}
+	if ev.By == "taker" && !l.gave.IsZero() && d.now.Sub(l.gave) <= giveTime {
+		ev.Why = strings.TrimSuffix(gaveAway+": "+ev.Why, ": ")
+	}
+	who, talked := l.to.Taker, l.talked
+	d.emit(c, ev)
 	if t := d.taker(who); t != nil {
 		d.freed(t, talked, c.id)
 	}
+}
+
+// missed tells whether a leg that ends so was an offer that nobody answered in time; to reject it is an answer of a kind.
+func (l *leg) missed(ev call.Left) bool {
+	if l.purpose != answering || !l.answered.IsZero() {
+		return false
+	}
+	if l.dropped.IsZero() {
+		return ev.By == "network"
+	}
+	return l.code == codeTimeout && ev.By != "taker"
 }
 
 // restore takes a start that found the call unfinished. Nothing is offered any more; the line tells the end of each leg.
@@ -188,18 +243,35 @@ func (d *Desk) restore(c *liveCall, ev call.Restored) {
 	d.relist(c)
 }
 
-// settle brings a call's legs in line with what it has come to, and ends it when the last has left.
+// settle brings a call's legs in line with what it has come to: which are left over, who talks, and whether the caller must
+// wait again. It ends the call when the last leg has left.
 func (d *Desk) settle(c *liveCall) {
 	if c.done && !c.left && c.dropped.IsZero() {
 		d.dropCaller(c, c.hangUp())
 	}
 	for i := range c.legs {
-		l := &c.legs[i]
-		if l.dropped.IsZero() && (c.left || c.done || c.holder != 0 && c.holder != l.n) {
-			d.dropLeg(c, l, c.why())
+		if l := &c.legs[i]; l.dropped.IsZero() && c.surplus(l) {
+			d.dropLeg(c, l, c.why(l))
 		}
 	}
+	switch {
+	case !c.open() || c.cold:
+	case c.holder != 0:
+		d.arrange(c)
+	case c.adrift && c.transferred() == nil:
+		d.requeue(c)
+	}
 	d.finish(c)
+}
+
+// requeue lets a caller whose taker was lost wait again, at the old place.
+func (d *Desk) requeue(c *liveCall) {
+	if c.role != call.Waiting {
+		d.emit(c, call.RoleSet{Leg: 0, Role: call.Waiting})
+	}
+	d.emit(c, call.Queued{Queue: theQueue, Since: c.since, Passed: c.passed})
+	d.mix(c)
+	d.do(Play{Of: c.id, Prompt: PromptWaiting})
 }
 
 // finish ends a call whose legs have all left; never before, or a crash would leave somebody connected for ever.
@@ -209,13 +281,45 @@ func (d *Desk) finish(c *liveCall) {
 	}
 }
 
+// surplus tells whether nobody needs the leg any more.
+func (c *liveCall) surplus(l *leg) bool {
+	if c.left || c.done {
+		return true
+	}
+	if l.n == c.holder || l.served {
+		return false
+	}
+	switch l.purpose {
+	case answering:
+		return c.holder != 0
+	case transferring:
+		return false
+	case consulted:
+		own, _ := c.consultation()
+		return c.holder == 0 || own == nil && !c.joined
+	case dialed:
+		h := c.leg(c.holder)
+		_, other := c.consultation()
+		return h == nil || other == nil || h.to.Taker != l.to.Taker
+	}
+	return false
+}
+
 // why is the code with which a leg of this call is dropped.
-func (c *liveCall) why() int {
+func (c *liveCall) why(l *leg) int {
 	switch {
 	case c.stopped || c.restored:
 		return codeStopping
+	case l.purpose == dialed && l.answered.IsZero():
+		return codeNotThere
+	case l.purpose == dialed:
+		return codeHangUp
 	case c.left:
 		return codeGone
+	case l.purpose == consulted && l.answered.IsZero():
+		return codeGone
+	case l.purpose == consulted:
+		return codeHangUp
 	case c.holder != 0 || c.done:
 		return codeElsewhere
 	}
@@ -290,4 +394,5 @@ func (d *Desk) stopAll() {
 		}
 		d.dropCaller(c, codeStopping)
 	}
+	d.stopAsides()
 }

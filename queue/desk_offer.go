@@ -2,8 +2,8 @@ package queue
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/siaga112/siaga112/call"
@@ -73,11 +73,11 @@ func (d *Desk) unlist(c *liveCall) {
 }
 
 func (c *liveCall) belongs() list {
-	if !c.queued || c.holder != 0 || c.cold || c.lastLeg >= mostLegs || !c.open() {
+	if !c.queued || c.holder != 0 || c.adrift || c.cold || c.lastLeg >= mostLegs || !c.open() {
 		return nowhere
 	}
 	for _, l := range c.legs {
-		if l.answered.IsZero() && l.dropped.IsZero() {
+		if l.purpose == answering && l.answered.IsZero() && l.dropped.IsZero() {
 			return ringing
 		}
 	}
@@ -136,7 +136,7 @@ func (d *Desk) dispatch() {
 func (d *Desk) free() []*taker {
 	var free []*taker
 	for _, t := range d.roster { // by name
-		if t.up && t.shift != "" && t.state == call.Ready && len(t.on) == 0 && !t.cool.After(d.now) {
+		if t.up && t.shift != "" && t.state == call.Ready && len(t.on) == 0 && !t.cool.After(d.now) && !d.listens(t.id) {
 			free = append(free, t)
 		}
 	}
@@ -154,19 +154,62 @@ func (d *Desk) offer(c *liveCall, to []*taker) {
 		}
 	}
 	for _, t := range to {
-		n := c.lastLeg + 1
-		d.emit(c, call.Offered{Leg: n, To: t.party, For: "answer", As: call.Talking})
-		d.do(Ring{Of: c.id, Leg: n, To: t.party, Display: c.display()})
-		d.remind(due{of: c.id, leg: n})
+		d.ring(c, t, call.ForAnswer, d.display(c))
 	}
 }
 
-// display is what the taker's phone shows beside the number: the queue, and the likelihood as a natural frequency if there
-// is a history.
-func (c *liveCall) display() string {
-	n, ok := (call.Scored{P: c.p}).InTen()
-	if !ok {
-		return theQueue
+// ring offers the call to one taker.
+func (d *Desk) ring(c *liveCall, t *taker, what, display string) {
+	n := c.lastLeg + 1
+	d.emit(c, call.Offered{Leg: n, To: t.party, For: what, As: call.Talking})
+	d.do(Ring{Of: c.id, Leg: n, To: t.party, Display: display})
+	d.remind(due{of: c.id, leg: n})
+}
+
+// display is what the taker's phone shows: the caller's number, how long the call has waited, and the likelihood of a prank
+// as a natural frequency if there is a history.
+func (d *Desk) display(c *liveCall) string {
+	number := c.caller.Number
+	if number == "" || c.caller.Trust == call.None {
+		number = "tersembunyi"
 	}
-	return fmt.Sprintf("%s iseng %d/10", theQueue, n)
+	b := append(make([]byte, 0, 48), number...)
+	b = clock(append(b, ' '), d.now.Sub(c.since))
+	if n, ok := (call.Scored{P: c.p}).InTen(); ok {
+		b = append(strconv.AppendInt(append(b, ' '), int64(n), 10), "/10"...)
+	}
+	return string(b)
+}
+
+// clock appends a span as minutes and seconds, from an hour on with hours.
+func clock(b []byte, span time.Duration) []byte {
+	s := int64(max(0, span) / time.Second)
+	two := func(n int64) { b = append(b, ':', byte('0'+n/10), byte('0'+n%10)) }
+	if s < 3600 {
+		b = strconv.AppendInt(b, s/60, 10)
+	} else {
+		b = strconv.AppendInt(b, s/3600, 10)
+		two(s / 60 % 60)
+	}
+	two(s % 60)
+	return b
+}
+
+// waitingCalls is how many calls no taker has.
+func (d *Desk) waitingCalls() int {
+	return len(d.lists[plain]) + len(d.lists[held]) + len(d.lists[ringing])
+}
+
+// attend notes from when on people should know that calls wait and nobody is there for them: at once where somebody was just
+// paused for not answering. Who talks, or writes down a call, comes back by himself.
+func (d *Desk) attend() {
+	there := func(t *taker) bool { return t.up && (t.state == call.Ready || t.state == call.WrapUp) }
+	switch {
+	case d.stopping || d.waitingCalls() == 0 || slices.ContainsFunc(d.roster, there):
+		d.noTaker = time.Time{}
+	case d.gaveUp:
+		d.noTaker = d.now
+	case d.noTaker.IsZero():
+		d.noTaker = d.now.Add(noTakerTime)
+	}
 }

@@ -39,7 +39,8 @@ func (d *Desk) phone(p Phone) {
 	d.remind(due{taker: t.id}) // of a cool-down that is older than the shift
 }
 
-// freed looks at a taker whose leg or phone has gone: off without a phone, in wrap-up after a call.
+// freed looks at a taker whose leg or phone has gone: off without a phone, in wrap-up after a call that he talked in, paused
+// after offers that he did not answer.
 func (d *Desk) freed(t *taker, talked bool, of call.ID) {
 	if t.shift == "" || len(t.on) > 0 {
 		return
@@ -48,11 +49,15 @@ func (d *Desk) freed(t *taker, talked bool, of call.ID) {
 		d.change(t, call.TakerChanged{State: call.Off, Why: "phone down"})
 		return
 	}
+	ready := t.state == call.Ready
 	switch {
-	case talked && t.state == call.Ready && d.rules.Queue.WrapUp > 0:
+	case talked && d.rules.Queue.WrapUp > 0 && (ready || t.state == call.WrapUp):
 		d.change(t, call.TakerChanged{State: call.WrapUp, Why: string(of), Until: d.now.Add(d.rules.Queue.WrapUp)})
-	case talked && t.state == call.Ready:
+	case talked && ready:
 		d.change(t, call.TakerChanged{State: call.Ready, Why: string(of)})
+	case ready && t.missed >= mostMissed:
+		d.change(t, call.TakerChanged{State: call.Paused, Why: "tidak menjawab"})
+		d.gaveUp = true
 	}
 	d.remind(due{taker: t.id}) // of wrap-up or cool-down
 }
@@ -61,6 +66,20 @@ func (d *Desk) freed(t *taker, talked bool, of call.ID) {
 func (d *Desk) change(t *taker, ev call.TakerChanged) {
 	ev.Taker, ev.Department = t.id, t.department
 	d.write(call.Entry{Of: t.shift, N: t.n + 1, At: d.now, Event: ev})
+}
+
+// colleague is the taker whose phone can be rung by another, or the code that says why it can't.
+func (d *Desk) colleague(id call.TakerID) (*taker, int) {
+	t := d.takers[id]
+	switch {
+	case t == nil:
+		return nil, codeUnknown
+	case !t.up || t.shift == "":
+		return nil, codeNotThere
+	case len(t.on) > 0:
+		return nil, codeBusy
+	}
+	return t, 0
 }
 
 // shiftTo is the order to be paused or ready. To be what one is already changes nothing.

@@ -469,17 +469,6 @@ func TestPassedIsJournaled(t *testing.T) {
 	same(t, "journal", w.journal("c1"), "arrived | scored 0.962 30s | queued 112 passed 0 | queued 112 passed 1 | queued 112 passed 2 | queued 112 passed 3")
 }
 
-func TestDisplay(t *testing.T) {
-	for number, want := range map[string]string{"+621": "112", prankster(9): "112 iseng 9/10", prankster(0): "112 iseng 7/10"} {
-		w := newWorld(t, rules(), pranksters(0))
-		w.up("t1")
-		w.arrive("c1", number)
-		if ring, ok := w.actions[len(w.actions)-1].(queue.Ring); !ok || ring.Display != want {
-			t.Errorf("%s is shown as %+v, want %q", number, w.actions[len(w.actions)-1], want)
-		}
-	}
-}
-
 func TestTooManyCalls(t *testing.T) {
 	w := newWorld(t, rules(func(r *queue.Rules) { r.MaxCalls = 2 }), nil)
 	w.fact("c0", call.Arrived{Reject: 404}) // takes no place

@@ -13,6 +13,7 @@ import (
 type Snapshot struct {
 	Calls    []CallState
 	Takers   []TakerState
+	Last     map[call.TakerID]call.ID
 	Admitted int
 	Arrived  uint64
 	Ended    map[call.Outcome]uint64
@@ -32,7 +33,8 @@ type CallState struct {
 	Legs                                         []LegState
 	Test, Queued, Human, Done, Answered, HasLeft bool
 	LeftBy                                       string
-	Restored                                     bool
+	Restored, Adrift                             bool
+	Role                                         call.Role
 	Heard                                        int
 }
 
@@ -40,7 +42,9 @@ type LegState struct {
 	N            call.Leg
 	To           call.Party
 	At, Answered time.Time
-	Rang         bool
+	Purpose      uint8
+	Role         call.Role
+	Rang, Talked bool
 }
 
 type TakerState struct {
@@ -51,19 +55,26 @@ type TakerState struct {
 	State              call.TakerState
 	Since, Until, Cool time.Time
 	WasPaused          bool
+	Missed             int
 	On                 []call.ID
 }
 
 func (d *Desk) Snapshot() Snapshot {
-	s := Snapshot{Admitted: d.admitted, Arrived: d.arrived, Ended: maps.Clone(d.ended)}
+	s := Snapshot{Last: map[call.TakerID]call.ID{}, Admitted: d.admitted, Arrived: d.arrived, Ended: maps.Clone(d.ended)}
+	for id, t := range d.last {
+		s.Last[id] = t.of
+	}
 	for _, c := range d.calls {
 		cs := CallState{
 			ID: c.id, N: c.n, Arrived: c.arrived, Since: c.since, Caller: c.caller, Reject: c.reject, P: c.p, Delay: c.delay,
 			Passed: c.passed, LastLeg: c.lastLeg, Holder: c.holder, LastTo: c.lastTo, Test: c.test, Queued: c.queued, Human: c.human,
 			Done: c.done, Answered: c.answered, HasLeft: c.left, LeftBy: c.leftBy, Restored: c.restored, Heard: c.heard,
+			Adrift: c.adrift, Role: c.role,
 		}
 		for _, l := range c.legs {
-			cs.Legs = append(cs.Legs, LegState{N: l.n, To: l.to, At: l.at, Answered: l.answered, Rang: l.rang})
+			cs.Legs = append(cs.Legs, LegState{
+				N: l.n, To: l.to, At: l.at, Answered: l.answered, Purpose: uint8(l.purpose), Role: l.role, Rang: l.rang, Talked: l.talked,
+			})
 		}
 		s.Calls = append(s.Calls, cs)
 	}
@@ -71,7 +82,7 @@ func (d *Desk) Snapshot() Snapshot {
 	for _, t := range d.roster {
 		ts := TakerState{
 			ID: t.id, Department: t.department, Shift: t.shift, N: t.n, State: t.state, Since: t.since, Until: t.until, Cool: t.cool,
-			WasPaused: t.wasPaused,
+			WasPaused: t.wasPaused, Missed: t.missed,
 		}
 		for _, c := range t.on {
 			ts.On = append(ts.On, c.id)
@@ -105,6 +116,9 @@ func (d *Desk) Consistent() string {
 	}
 	return ""
 }
+
+// Asides is how many legs there are that are no part of a call.
+func (d *Desk) Asides() int { return len(d.asides) }
 
 // Dues is how many reminders there are.
 func (d *Desk) Dues() int { return len(d.due) }
@@ -143,4 +157,6 @@ const (
 	TestTime    = testTime
 	MostPassed  = mostPassed
 	MostHeard   = mostHeard
+	ServeTime   = serveTime
+	NoTakerTime = noTakerTime
 )

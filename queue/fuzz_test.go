@@ -41,7 +41,10 @@ func (b *bytesOf) event() call.Event {
 	case 2:
 		return call.Queued{Since: start.Add(time.Duration(b.next(100)) * time.Second), Passed: uint8(b.next(256))}
 	case 3, 4:
-		return call.Offered{Leg: leg + call.Leg(b.next(2))*65_000, To: call.Party{Taker: b.who()}}
+		return call.Offered{
+			Leg: leg + call.Leg(b.next(3))*32_700, To: call.Party{Taker: b.who()},
+			For: []string{call.ForAnswer, call.ForTransfer, call.ForConsult, call.ForOwn}[b.next(4)],
+		}
 	case 5:
 		return call.Rang{Leg: leg}
 	case 6, 7:
@@ -79,7 +82,7 @@ func (b *bytesOf) entry(n map[call.ID]uint32) call.Entry {
 }
 
 func (b *bytesOf) input(shift int) queue.Input {
-	switch b.next(8) {
+	switch b.next(10) {
 	case 0:
 		return queue.Phone{Shift: call.ID(fmt.Sprintf("s%d", 10+shift)), Who: call.Party{Taker: b.who()}, Up: b.next(3) > 0}
 	case 1:
@@ -91,6 +94,14 @@ func (b *bytesOf) input(shift int) queue.Input {
 		return queue.Tick{}
 	case 3:
 		return queue.Filed{Record: call.Record{Of: b.id(), Caller: asserted(prankster(b.next(10))), Kind: call.Kinds[b.next(8)]}}
+	case 4, 5:
+		return queue.Ask{
+			ID: b.id(), Of: b.id(), Leg: []call.Leg{0, 1, 2, 3, own - 1, own}[b.next(6)],
+			Want: []string{
+				queue.WantHold, queue.WantResume, queue.WantDial, queue.WantDial, queue.WantTransfer, queue.WantReplace, queue.WantPlayed, "?",
+			}[b.next(8)],
+			To: call.Party{Taker: b.who(), URI: []string{"", "t1", "t2", "t3", "*0", "*00", "*4", "*9", "*?"}[b.next(9)]},
+		}
 	}
 	return queue.Fact{Of: b.id(), Event: b.event()}
 }

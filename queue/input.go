@@ -69,6 +69,16 @@ const (
 	Stop     = "stop"     // drain, and every leg is dropped; the calls end as restart
 )
 
+// What the phone of a leg can want (Ask.Want). All else is ignored and counted, and so is what makes no sense.
+const (
+	WantHold     = "hold"     // it has put its peer on hold
+	WantResume   = "resume"   // it listens again
+	WantDial     = "dial"     // its own INVITE: To.Taker dials To.URI, a feature code or a colleague
+	WantTransfer = "transfer" // the caller is to go to the colleague To.URI
+	WantReplace  = "replace"  // the caller is to go to whom its own leg talks to
+	WantPlayed   = "played"   // a prompt that was played once is over
+)
+
 // Action is one verb of the Line. The set is sealed.
 //
 //sumtype:decl
@@ -87,8 +97,9 @@ type (
 		To      call.Party
 		Display string
 	}
-	// Drop is Line.Drop. Code is the final status of a leg 0 that is not answered, else the cause in the Reason of the CANCEL
-	// or BYE: 200 answered elsewhere, 487 the caller is gone, 408 no answer in time, 503 stopping; 0 a plain BYE.
+	// Drop is Line.Drop. Code is the final status of a leg that came to us and is not answered, else the cause in the Reason of the CANCEL
+	// or BYE: 200 answered elsewhere, 487 the caller is gone, 408 no answer in time, 503 stopping; 0 a plain BYE. Of a leg that
+	// was never rung it refuses the transfer under way.
 	Drop struct {
 		Of   call.ID
 		Leg  call.Leg
@@ -103,7 +114,7 @@ type (
 	Play struct {
 		Of     call.ID
 		Leg    call.Leg
-		Prompt string // PromptWaiting, or "": 180
+		Prompt string // PromptWaiting and PromptMusic go on; what a feature code says is played once; "": 180
 	}
 )
 
@@ -113,8 +124,11 @@ func (Drop) isAction()   {}
 func (Mix) isAction()    {}
 func (Play) isAction()   {}
 
-// PromptWaiting is what a caller hears while waiting.
-const PromptWaiting = "waiting"
+// What goes on until the leg talks.
+const (
+	PromptWaiting = "waiting" // a caller in line
+	PromptMusic   = "music"   // on hold
+)
 
 // Out is what a Step decided.
 type Out struct {
@@ -135,7 +149,7 @@ type Line interface {
 	Drop(id call.ID, l call.Leg, code int)
 	// Mix sets what the legs of a call hear: the whole picture, never a delta.
 	Mix(id call.ID, roles map[call.Leg]call.Role)
-	// Play loops a prompt to a leg; "" before Answer is 180 Ringing.
+	// Play lets a leg that does not talk hear a prompt; "" before Answer is 180 Ringing.
 	Play(id call.ID, l call.Leg, prompt string)
 }
 

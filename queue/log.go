@@ -85,6 +85,7 @@ const (
 	alarmJournal = "journal"
 	alarmCalls   = "calls-refused"
 	alarmPanic   = "desk"
+	alarmNoTaker = "no-taker"
 )
 
 // raise sounds an alarm that is not sounding yet; since is a time of the desk.

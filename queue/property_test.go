@@ -2,7 +2,9 @@ package queue_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +29,10 @@ func TestProperties(t *testing.T) {
 
 func playHistory(t *rapid.T, r queue.Rules) {
 	h := &history{world: newWorld(t, r, pranksters(time.Minute)), model: newModel(r), rules: r, rt: t}
-	for range rapid.IntRange(10, 150).Draw(t, "steps") {
+	if rapid.Bool().Draw(t, "talking") {
+		h.talking()
+	}
+	for range rapid.IntRange(40, 200).Draw(t, "steps") {
 		h.play(rapid.SampledFrom(moves).Draw(t, "move"))
 	}
 	h.replay()
@@ -42,9 +47,9 @@ func playHistory(t *rapid.T, r queue.Rules) {
 	h.finish()
 }
 
-// moves are what may happen, the common ones more often.
+// moves are what may happen, the common ones first, for rapid draws those more often.
 var moves = []string{
-	"arrive", "arrive", "arrive", "line", "line", "line", "line", "line", "line", "time", "time", "time", "phone", "phone",
+	"line", "ask", "arrive", "dial", "ask", "line", "time", "arrive", "ask", "line", "dial", "phone", "aside", "line", "time",
 	"order", "stray", "hang up", "replay", "restart", "reject",
 }
 
@@ -91,6 +96,18 @@ func (h *history) play(move string) {
 		})
 	case "stray":
 		h.stray()
+	case "ask":
+		legs := h.model.liveLegs()
+		if rapid.IntRange(0, 9).Draw(h.rt, "sense") > 0 {
+			legs = slices.DeleteFunc(legs, func(l *modelLeg) bool { return l.n == 0 || l.dropped || !l.answered })
+		}
+		if len(legs) > 0 {
+			h.askAny(rapid.SampledFrom(legs).Draw(h.rt, "leg"))
+		}
+	case "dial":
+		h.dialAny()
+	case "aside":
+		h.aside()
 	case "replay":
 		h.replay()
 	case "restart":
@@ -98,6 +115,17 @@ func (h *history) play(move string) {
 			h.crash()
 		}
 	}
+}
+
+// talking is a beginning in which somebody talks already: what phones want makes sense then.
+func (h *history) talking() {
+	for _, k := range []call.TakerID{"t1", "t2", "t3"} {
+		h.phoneOf(k, true)
+	}
+	h.calls++
+	id := call.ID(fmt.Sprintf("c%03d", h.calls))
+	h.input(queue.Fact{Of: id, Event: call.Arrived{Caller: asserted("+62800")}})
+	h.input(queue.Fact{Of: id, Event: call.Answered{Leg: 1}})
 }
 
 func (h *history) anyTaker() call.TakerID {
@@ -118,11 +146,83 @@ func (h *history) arriveAny(reject int) {
 }
 
 func (h *history) phoneAny() {
-	k := h.anyTaker()
-	up := rapid.IntRange(0, 3).Draw(h.rt, "up") > 0
+	h.phoneOf(h.anyTaker(), rapid.IntRange(0, 3).Draw(h.rt, "up") > 0)
+}
+
+func (h *history) phoneOf(k call.TakerID, up bool) {
 	h.shifts++
 	h.model.taker(k).up = up
 	h.input(queue.Phone{Shift: call.ID(fmt.Sprintf("s%03d", h.shifts)), Who: call.Party{Taker: k}, Up: up})
+}
+
+// askAny lets the phone of a leg want something, with sense or without.
+func (h *history) askAny(l *modelLeg) {
+	wants := []string{queue.WantHold, queue.WantResume, queue.WantTransfer, queue.WantReplace, queue.WantPlayed}
+	a := queue.Ask{Of: l.call.id, Leg: l.n, Want: rapid.SampledFrom(wants).Draw(h.rt, "want")}
+	if a.Want == queue.WantTransfer {
+		a.To.URI = string(h.anyTaker())
+	}
+	if c := l.call; c.open() && l.answered && !l.dropped && (l.n != 0 && l.n == c.has || l.what == call.ForConsult || l.what == call.ForOwn && !l.code) {
+		switch a.Want {
+		case queue.WantHold:
+			l.held = true
+		case queue.WantResume:
+			l.held = false
+		}
+	}
+	h.input(a)
+}
+
+// dialAny is a phone's own INVITE: a leg of the call where the line knows the taker, else of an act.
+func (h *history) dialAny() {
+	h.acts++
+	act := call.ID(fmt.Sprintf("a%03d", h.acts))
+	who := h.anyTaker()
+	a := queue.Ask{ID: act, Of: act, Want: queue.WantDial, To: call.Party{Taker: who}}
+	talks := slices.DeleteFunc(h.model.liveLegs(), func(l *modelLeg) bool { return l.what == "" || l.what == call.ForOwn || !l.answered })
+	if len(talks) > 0 && rapid.Bool().Draw(h.rt, "talks") {
+		a.To.Taker = rapid.SampledFrom(talks).Draw(h.rt, "who").to
+	}
+	for _, l := range talks {
+		if l.to == a.To.Taker {
+			a.Of, a.Leg = l.call.id, own-call.Leg(l.call.dialed)
+			l.call.dialed++
+			break
+		}
+	}
+	a.To.URI = rapid.SampledFrom([]string{"t1", "t2", "t3", "t4", "t1", "t2", "t3", "t4", "*4", "*0", "*00", "*9", "*", "0811"}).Draw(h.rt, "number")
+	if h.model.asides[a.Of] == nil {
+		h.model.asides[a.Of] = map[call.Leg]*modelLeg{}
+	}
+	h.model.asides[a.Of][a.Leg] = &modelLeg{n: a.Leg, to: a.To.Taker, code: strings.HasPrefix(a.To.URI, "*"), since: h.now}
+	h.input(a)
+}
+
+// aside lets one leg that is no part of a call go on.
+func (h *history) aside() {
+	type at struct {
+		of call.ID
+		n  call.Leg
+	}
+	var all []at
+	for _, of := range slices.Sorted(maps.Keys(h.model.asides)) {
+		for _, n := range slices.Sorted(maps.Keys(h.model.asides[of])) {
+			all = append(all, at{of, n})
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	x := rapid.SampledFrom(all).Draw(h.rt, "aside")
+	switch rapid.IntRange(0, 2).Draw(h.rt, "what") {
+	case 0:
+		h.input(queue.Fact{Of: x.of, Event: call.Answered{Leg: x.n}})
+	case 1:
+		h.input(queue.Ask{Of: x.of, Leg: x.n, Want: queue.WantPlayed})
+	case 2:
+		delete(h.model.asides[x.of], x.n)
+		h.input(queue.Fact{Of: x.of, Event: call.Left{Leg: x.n, By: "taker"}})
+	}
 }
 
 // line lets one leg go on as a line may.
@@ -149,10 +249,16 @@ func (h *history) line(l *modelLeg) {
 		if !l.answered {
 			evs = append(evs, call.Answered{Leg: l.n})
 		}
+	case !l.answered && l.what == call.ForOwn:
+		if l.asked {
+			evs = append(evs, call.Answered{Leg: l.n}, call.Answered{Leg: l.n}, call.Answered{Leg: l.n})
+		}
+		by("taker", "network")
 	case !l.answered:
-		evs = append(evs, call.Rang{Leg: l.n}, call.Rang{Leg: l.n}, call.Answered{Leg: l.n}, call.Answered{Leg: l.n})
+		evs = append(evs, call.Answered{Leg: l.n}, call.Rang{Leg: l.n}, call.Answered{Leg: l.n}, call.Rang{Leg: l.n})
 		by("taker", "network")
 	default:
+		evs = append(evs, call.Heard{Leg: l.n, What: "dtmf:1"}, call.Heard{Leg: l.n, What: "dtmf:2"})
 		by("taker", "network")
 	}
 	h.input(queue.Fact{Of: l.call.id, Event: rapid.SampledFrom(evs).Draw(h.rt, "fact")})
@@ -200,6 +306,7 @@ func (h *history) crash() {
 		k.up, k.sure = false, h.now.Add(time.Second+queue.CoolDown)
 	}
 	h.now = h.now.Add(time.Second)
+	clear(h.model.asides)
 	legs := h.model.liveLegs()
 	for _, l := range legs {
 		if l.n == 0 {
@@ -231,12 +338,25 @@ func (h *history) finish() {
 			h.rt.Fatalf("%s has not ended though all its legs have left:\n%s", c.id, h.journal(c.id))
 		}
 	}
+	h.pass(queue.ServeTime)
+	for _, of := range slices.Sorted(maps.Keys(h.model.asides)) {
+		for n := range h.model.asides[of] {
+			delete(h.model.asides[of], n)
+			h.input(queue.Fact{Of: of, Event: call.Left{Leg: n, By: "desk"}})
+		}
+	}
 	v := h.desk.View(h.now)
+	if n := h.desk.Asides(); n != 0 {
+		h.rt.Fatalf("%d legs are forgotten", n)
+	}
 	if v.Live != 0 || v.Arrived != v.Ended {
 		h.rt.Fatalf("the ledger is wrong: %+v", v.Totals)
 	}
 	numbers := map[call.ID]uint32{}
 	for _, e := range h.entries {
+		if e.N == 0 {
+			continue
+		}
 		numbers[e.Of]++
 		if e.N != numbers[e.Of] {
 			h.rt.Fatalf("%s: entry %d follows %d", e.Of, e.N, numbers[e.Of]-1)
@@ -287,12 +407,13 @@ func (h *history) stored(es []call.Entry) []call.Entry {
 	return out
 }
 
-// onlyLive leaves out what follows from subjects that are over: totals, cool-downs, who was paused in an earlier shift.
+// onlyLive leaves out what follows from subjects that are over: totals, cool-downs, who was paused in an earlier shift, offers
+// that were not answered, last calls.
 func onlyLive(s queue.Snapshot) queue.Snapshot {
-	s.Arrived, s.Ended = 0, nil
+	s.Arrived, s.Ended, s.Last = 0, nil, nil
 	s.Takers = slices.DeleteFunc(slices.Clone(s.Takers), func(t queue.TakerState) bool { return t.Shift == "" })
 	for i := range s.Takers {
-		s.Takers[i].Cool, s.Takers[i].WasPaused = time.Time{}, false
+		s.Takers[i].Cool, s.Takers[i].WasPaused, s.Takers[i].Missed = time.Time{}, false, 0
 	}
 	return s
 }

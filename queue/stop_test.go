@@ -292,8 +292,9 @@ func TestView(t *testing.T) {
 	w.up("t1", "t2", "t3")
 	w.must(w.order(queue.Pause, "t3"))
 	w.arrive("c1", "+621")
-	w.talk("c1", 1)
+	w.fact("c1", call.Answered{Leg: 0}, call.Rang{Leg: 1})
 	w.wait(time.Second)
+	w.fact("c1", call.Answered{Leg: 1})
 	w.arrive("c2", "+622") // rings at t2
 	w.arrive("c3", prankster(9))
 	w.wait(time.Second)
@@ -307,7 +308,7 @@ func TestView(t *testing.T) {
 			{ID: "c3", Caller: asserted(prankster(9)), Since: at(1), P: 0.962, HasP: true, Delay: 30 * time.Second},
 		},
 		Takers: []queue.Taker{
-			{ID: "t1", State: call.Ready, Since: at(0), Call: "c1", Talking: true},
+			{ID: "t1", State: call.Ready, Since: at(1), Call: "c1", Talking: true, Rang: at(0), Answered: at(1)},
 			{ID: "t2", State: call.Ready, Since: at(1), Call: "c2"},
 			{ID: "t3", State: call.Paused, Since: at(0)},
 		},

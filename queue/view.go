@@ -37,6 +37,8 @@ type Taker struct {
 	Until      time.Time // of wrap-up
 	Call       call.ID   // that rings at the phone or that the taker has; "": none
 	Talking    bool
+	Rang       time.Time // when the phone rang last; zero: not in this run
+	Answered   time.Time // when it answered last
 }
 
 // Totals count calls since the start, with those that were unfinished then.
@@ -91,7 +93,7 @@ func (c *liveCall) view() Waiting {
 		ID: c.id, Caller: c.caller, Since: c.since, P: max(0, c.p), HasP: c.p >= 0, Delay: c.delay, Passed: int(c.passed),
 	}
 	for _, l := range c.legs {
-		if l.answered.IsZero() && l.dropped.IsZero() {
+		if l.purpose == answering && l.answered.IsZero() && l.dropped.IsZero() {
 			w.Ringing = append(w.Ringing, l.to.Taker)
 		}
 	}
@@ -99,15 +101,17 @@ func (c *liveCall) view() Waiting {
 }
 
 func (t *taker) view() Taker {
-	v := Taker{ID: t.id, Department: t.department, State: t.state, Since: t.since, Until: t.until}
+	v := Taker{
+		ID: t.id, Department: t.department, State: t.state, Since: t.since, Until: t.until, Rang: t.rang, Answered: t.answered,
+	}
 	if len(t.on) == 0 {
 		return v
 	}
 	c := t.on[0]
 	v.Call = c.id
 	for _, l := range c.legs {
-		if l.to.Taker == t.id {
-			v.Talking = l.n == c.holder
+		if l.to.Taker == t.id && l.purpose != dialed {
+			v.Talking = l.n == c.holder || l.role == call.Talking
 			v.Since = l.at
 			if v.Talking {
 				v.Since = l.answered

@@ -64,6 +64,8 @@ type world struct {
 	actions []queue.Action
 	shown   int // actions that did has told
 	shifts  int
+	acts    int
+	from    uint32 // journal begins after this
 }
 
 func newWorld(t rapid.TB, r queue.Rules, s *prank.Scorer) *world {
@@ -137,7 +139,7 @@ func (w *world) talk(id call.ID, l call.Leg) {
 func (w *world) journal(of call.ID) string {
 	var words []string
 	for _, e := range w.entries {
-		if e.Of == of {
+		if e.Of == of && (e.N > w.from || e.N == 0) {
 			words = append(words, show(e.Event))
 		}
 	}
@@ -188,6 +190,9 @@ func show(ev call.Event) string {
 	case call.Queued:
 		return fmt.Sprintf("queued %s passed %d", ev.Queue, ev.Passed)
 	case call.Offered:
+		if ev.For != call.ForAnswer {
+			return fmt.Sprintf("offered %d %s %s", ev.Leg, ev.To.Taker, ev.For)
+		}
 		return fmt.Sprintf("offered %d %s", ev.Leg, ev.To.Taker)
 	case call.Rang:
 		return fmt.Sprintf("rang %d", ev.Leg)
@@ -211,7 +216,7 @@ func show(ev call.Event) string {
 		}
 		return fmt.Sprintf("%s %s", ev.Taker, ev.State)
 	case call.Acted:
-		return "acted " + ev.What
+		return strings.TrimSpace("acted " + ev.What + " " + ev.Detail)
 	}
 	return fmt.Sprintf("%T", ev)
 }
@@ -219,6 +224,9 @@ func show(ev call.Event) string {
 func showAction(a queue.Action) string {
 	switch a := a.(type) {
 	case queue.Answer:
+		if a.Leg != 0 {
+			return fmt.Sprintf("answer %s %d", a.Of, a.Leg)
+		}
 		return fmt.Sprintf("answer %s", a.Of)
 	case queue.Ring:
 		return fmt.Sprintf("ring %s %d %s", a.Of, a.Leg, a.To.Taker)
