@@ -29,10 +29,9 @@ func (s *Store) Append(es []call.Entry, done func(error)) {
 	s.post(o)
 }
 
-// Keep stores the dialog of a leg and returns at once: the latest wins, nil forgets it. It is durable no later than
-// whatever is appended after it. Sealing a call forgets the dialogs of its legs.
+// Keep stores the dialog of a leg and returns at once: the latest wins, nil forgets it. It must not be changed afterwards. It
+// is durable no later than whatever is appended after it. Sealing a call forgets the dialogs of its legs.
 func (s *Store) Keep(id call.ID, l call.Leg, dialog []byte) {
-	dialog = bytes.Clone(dialog)
 	s.post(&op{weight: 1, apply: func(t *txn) (refused, err error) {
 		if err := checkID(id); err != nil {
 			return fmt.Errorf("keep: %w", err), nil
@@ -217,10 +216,7 @@ func (s *subject) seal() error {
 	if s.sealed {
 		mine = s.fresh[s.cut:]
 	}
-	for _, l := range mine {
-		body = append(body, l...)
-	}
-	s.pieces = append(s.pieces, piece{record: r, body: body})
+	s.pieces = append(s.pieces, piece{record: r, body: slices.Concat(append([][]byte{body}, mine...)...)})
 	s.sealed, s.cut = true, len(s.fresh)
 	return nil
 }

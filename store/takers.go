@@ -30,8 +30,17 @@ const (
 type Taker struct {
 	ID         call.TakerID      `json:"id"`
 	Department string            `json:"department,omitempty"` // the OPD that lends the taker
-	HA1        map[string]string `json:"ha1"`                  // digest algorithm → HA1 in hex (RFC 7616 section 3.4.2)
+	HA1        map[string]string `json:"ha1"`                  // by digest algorithm, in hex (RFC 7616 section 3.4.2): that of Digest
 	Added      time.Time         `json:"added"`
+}
+
+// Digest is the algorithm that the taker's phone is to use: that of the one HA1. An account of a version that had no choice
+// has both, and means MD5.
+func (t Taker) Digest() string {
+	if t.HA1["SHA-256"] != "" && len(t.HA1) == 1 {
+		return "SHA-256"
+	}
+	return "MD5"
 }
 
 func takerKey(kind byte, id call.TakerID) []byte {

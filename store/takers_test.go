@@ -60,6 +60,30 @@ func TestTakers(t *testing.T) {
 	storetest.Check(t, s)
 }
 
+func TestDigestOfATaker(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, store.Options{})
+	for id, tt := range map[call.TakerID]struct {
+		ha1  map[string]string
+		want string
+	}{
+		"md5":     {map[string]string{"MD5": "aa"}, "MD5"},
+		"sha-256": {map[string]string{"SHA-256": "aa"}, "SHA-256"},
+		"both":    {map[string]string{"MD5": "aa", "SHA-256": "bb"}, "MD5"},
+		"neither": {nil, "MD5"},
+	} {
+		if err := s.PutTaker(store.Taker{ID: id, HA1: tt.ha1}); err != nil {
+			t.Fatal(err)
+		}
+		if got := (store.Taker{HA1: tt.ha1}).Digest(); got != tt.want {
+			t.Errorf("%s: got %s, want %s", id, got, tt.want)
+		}
+		if got, _, _ := s.Account(string(id)); !cmp.Equal(got, tt.ha1) {
+			t.Errorf("%s: the account has %v", id, got)
+		}
+	}
+}
+
 func TestPutTakerRefuses(t *testing.T) {
 	s := open(t, t.TempDir(), store.Options{})
 	for _, id := range []call.TakerID{"", call.TakerID(strings.Repeat("x", 256))} {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -16,9 +19,35 @@ import (
 
 func key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// history fills a store with 20 calls (answered ones are classified later), a shift and an act, and closes it:
+// history leaves a closed store with 20 calls (answered ones are classified later), a shift and an act:
 // seq 0 … 19 the calls, 20 … 29 the amendments of the even ones, 30 the shift, 31 the act.
 func history(tb testing.TB, dir string) {
+	tb.Helper()
+	if err := os.WriteFile(filepath.Join(dir, store.File), written(tb), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+var file struct {
+	once sync.Once
+	text []byte
+}
+
+// written is the file of a history. It is made once: each of its entries is a commit that waits for the disk.
+func written(tb testing.TB) []byte {
+	tb.Helper()
+	file.once.Do(func() {
+		dir := tb.TempDir()
+		write(tb, dir)
+		var err error
+		if file.text, err = os.ReadFile(filepath.Join(dir, store.File)); err != nil {
+			tb.Fatal(err)
+		}
+	})
+	return file.text
+}
+
+func write(tb testing.TB, dir string) {
 	tb.Helper()
 	s := open(tb, dir, store.Options{})
 	for i := range 20 {
