@@ -62,9 +62,9 @@ type Desk interface {
 type Roster interface {
 	// Takers are all accounts, by name.
 	Takers(ctx context.Context) ([]Taker, error)
-	// AddTaker makes an account; only a hash of the password is kept. Name and password are those that CheckTaker lets
-	// pass. ErrConflict: the name is taken.
-	AddTaker(ctx context.Context, name call.TakerID, department, password string) error
+	// AddTaker makes an account that CheckAccount lets pass; of the password only a hash is kept. ErrConflict: the name is
+	// taken.
+	AddTaker(ctx context.Context, a Account) error
 	// RemoveTaker removes an account and its registration. ErrNotFound.
 	RemoveTaker(ctx context.Context, name call.TakerID) error
 }
@@ -121,14 +121,32 @@ func (r Report) String() string {
 	return fmt.Sprintf("ledger: %d arrived, %d ended, %d live, %s", r.Arrived, r.Ended, r.Live, verdict)
 }
 
-// Taker is a call taker's account, with what the desk knows of the taker.
+// Digests are the algorithms by which a phone may prove its password (RFC 7616); the first is the default.
+var Digests = []string{"MD5", "SHA-256"}
+
+// Account is a call taker's account that is to be made.
+type Account struct {
+	Name       call.TakerID `json:"name"`
+	Department string       `json:"department,omitempty"` // the OPD that lends the taker
+	Password   string       `json:"password"`
+	Digest     string       `json:"digest,omitempty"` // one of Digests; "": the default
+}
+
+// Taker is a call taker's account, with what the desk and the line know of the taker.
 type Taker struct {
 	Name       call.TakerID    `json:"name"`
 	Department string          `json:"department,omitempty"` // the OPD that lends the taker
 	Added      time.Time       `json:"added,omitzero"`
-	State      call.TakerState `json:"state,omitempty"` // "": no gateway runs
-	Since      time.Time       `json:"since,omitzero"`  // of the state
-	Call       call.ID         `json:"call,omitempty"`  // the one the taker is in, or is being rung for
+	Digest     string          `json:"digest,omitempty"` // of the account, one of Digests
+	State      call.TakerState `json:"state,omitempty"`  // "": no gateway runs
+	Since      time.Time       `json:"since,omitzero"`   // of the state
+	Call       call.ID         `json:"call,omitempty"`   // the one the taker is in, or is being rung for
+
+	// What is attested of the phone, each when it last was so; zero: not in this run.
+	Registered time.Time `json:"registered,omitzero"` // since when it is, also over a restart; zero: it is not
+	Reachable  time.Time `json:"reachable,omitzero"`  // it answered OPTIONS
+	Rang       time.Time `json:"rang,omitzero"`
+	Answered   time.Time `json:"answered,omitzero"`
 }
 
 // View is the desk at one moment.
@@ -161,21 +179,23 @@ const (
 	maxNote     = 4096
 )
 
-// CheckTaker tells what is wrong with a name, department or password before an account is made of them. The error wraps
-// ErrInvalid. The name is the user part of a SIP address (RFC 3261 section 25.1), of characters that need no escape.
-func CheckTaker(name call.TakerID, department, password string) error {
+// CheckAccount tells what is wrong with an account before it is made. The error wraps ErrInvalid. The name is the user part
+// of a SIP address (RFC 3261 section 25.1), of characters that need no escape.
+func CheckAccount(a Account) error {
 	odd := func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.", c)
 	}
 	switch {
-	case name == "" || len(name) > maxName || strings.ContainsFunc(string(name), odd) || strings.Trim(string(name), ".") == "":
-		return fmt.Errorf("name %q: %w: want 1 to %d letters, digits, - . and _", name, ErrInvalid, maxName)
-	case len(department) > maxName || strings.ContainsFunc(department, unicode.IsControl):
-		return fmt.Errorf("department %q: %w: want at most %d bytes of plain text", department, ErrInvalid, maxName)
-	case len(password) < minPassword || len(password) > maxPassword:
+	case a.Name == "" || len(a.Name) > maxName || strings.ContainsFunc(string(a.Name), odd) || strings.Trim(string(a.Name), ".") == "":
+		return fmt.Errorf("name %q: %w: want 1 to %d letters, digits, - . and _", a.Name, ErrInvalid, maxName)
+	case len(a.Department) > maxName || strings.ContainsFunc(a.Department, unicode.IsControl):
+		return fmt.Errorf("department %q: %w: want at most %d bytes of plain text", a.Department, ErrInvalid, maxName)
+	case len(a.Password) < minPassword || len(a.Password) > maxPassword:
 		return fmt.Errorf("password: %w: want %d to %d bytes", ErrInvalid, minPassword, maxPassword)
-	case strings.ContainsFunc(password, unicode.IsControl):
+	case strings.ContainsFunc(a.Password, unicode.IsControl):
 		return fmt.Errorf("password: %w: it has a control character", ErrInvalid)
+	case a.Digest != "" && !slices.Contains(Digests, a.Digest):
+		return fmt.Errorf("digest %q: %w: want one of %s", a.Digest, ErrInvalid, list(Digests))
 	}
 	return nil
 }

@@ -134,8 +134,8 @@ func (c *Client) Takers(ctx context.Context) ([]Taker, error) {
 }
 
 // AddTaker implements Roster.
-func (c *Client) AddTaker(ctx context.Context, name call.TakerID, department, password string) error {
-	return c.do(ctx, http.MethodPost, "/v1/takers", nil, addTakerBody{Name: name, Department: department, Password: password}, nil)
+func (c *Client) AddTaker(ctx context.Context, a Account) error {
+	return c.do(ctx, http.MethodPost, "/v1/takers", nil, a, nil)
 }
 
 // RemoveTaker implements Roster.

@@ -38,7 +38,10 @@ func TestEveryOperation(t *testing.T) {
 			Waiting: []web.Waiting{{ID: callID, Caller: call.Caller{Number: "0811", Trust: call.Claimed}, Since: epoch, P: 0.5, Delay: time.Second, Passed: 2, Ringing: []call.TakerID{"ani"}}},
 			Takers:  []web.Taker{{Name: "ani", Department: "BPBD", State: call.Ready, Since: epoch, Call: callID}},
 		},
-		takers: []web.Taker{{Name: "ani", Department: "BPBD", Added: epoch}, {Name: "budi"}},
+		takers: []web.Taker{
+			{Name: "ani", Department: "BPBD", Added: epoch, Digest: "SHA-256", Registered: epoch, Reachable: epoch.Add(1), Rang: epoch.Add(2), Answered: epoch.Add(3)},
+			{Name: "budi"},
+		},
 		export: func(_ context.Context, w io.Writer) error {
 			_, err := io.WriteString(w, "call_id\r\n")
 			return err
@@ -78,8 +81,8 @@ func TestEveryOperation(t *testing.T) {
 		{"pause ani", nil, func() (any, error) { return nil, c.Pause(ctx, "ani") }},
 		{"ready a/b c", nil, func() (any, error) { return nil, c.Ready(ctx, "a/b c") }},
 		{"takers", f.takers, func() (any, error) { return c.Takers(ctx) }},
-		{`add ani "Dinas Kesehatan" "rahasia sekali"`, nil, func() (any, error) {
-			return nil, c.AddTaker(ctx, "ani", "Dinas Kesehatan", "rahasia sekali")
+		{`add ani "Dinas Kesehatan" "rahasia sekali" "SHA-256"`, nil, func() (any, error) {
+			return nil, c.AddTaker(ctx, web.Account{Name: "ani", Department: "Dinas Kesehatan", Password: "rahasia sekali", Digest: "SHA-256"})
 		}},
 		{"remove ani", nil, func() (any, error) { return nil, c.RemoveTaker(ctx, "ani") }},
 	} {
@@ -119,7 +122,7 @@ func TestErrors(t *testing.T) {
 			c.Classify(ctx, callID, "", call.Prank, ""),
 			c.Pause(ctx, "ani"),
 			c.Ready(ctx, "ani"),
-			c.AddTaker(ctx, "ani", "", "rahasia sekali"),
+			c.AddTaker(ctx, web.Account{Name: "ani", Password: "rahasia sekali"}),
 			c.RemoveTaker(ctx, "ani"),
 		} {
 			if err == nil || err.Error() != f.err.Error() {

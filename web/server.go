@@ -305,17 +305,17 @@ func (h *Handler) takers(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Handler) addTaker(w http.ResponseWriter, r *http.Request) error {
-	b, err := read[addTakerBody](r)
+	a, err := read[Account](r)
 	if err != nil {
 		return err
 	}
-	if err := CheckTaker(b.Name, b.Department, b.Password); err != nil {
+	if err := CheckAccount(a); err != nil {
 		return err
 	}
-	if err := h.backend.Roster.AddTaker(r.Context(), b.Name, b.Department, b.Password); err != nil {
+	if err := h.backend.Roster.AddTaker(r.Context(), a); err != nil {
 		return err
 	}
-	h.log.Info("call taker added", zap.String("taker", string(b.Name)))
+	h.log.Info("call taker added", zap.String("taker", string(a.Name)))
 	h.write(w, http.StatusCreated, struct{}{})
 	return nil
 }

@@ -60,6 +60,7 @@ func TestBadRequests(t *testing.T) {
 		{takers, `{"name":"` + strings.Repeat("a", 65) + `","password":"12345678"}`, 400, `name "aaa`},
 		{takers, `{"name":"ani","password":"1234567"}`, 400, "password: not valid: want 8 to 128 bytes"},
 		{takers, `{"name":"ani","password":"1234567\n"}`, 400, "password: not valid: it has a control character"},
+		{takers, `{"name":"ani","password":"12345678","digest":"SHA-1"}`, 400, `digest "SHA-1": not valid: want one of MD5, SHA-256`},
 		{takers, `{"name":"ani","password":"12345678","department":"a\nb"}`, 400, `department "a\nb": not valid`},
 	} {
 		f := &fake{}
@@ -82,7 +83,7 @@ func TestBadRequests(t *testing.T) {
 // TestBodies are the bytes that other tools see.
 func TestBodies(t *testing.T) {
 	f := &fake{
-		takers: []web.Taker{{Name: "ani", Added: epoch}},
+		takers: []web.Taker{{Name: "ani", Added: epoch, Digest: "MD5"}, {Name: "budi", Registered: epoch, Reachable: epoch, Rang: epoch, Answered: epoch}},
 		report: web.Report{Arrived: 2, Ended: 2, Records: 3, Root: "cg==", Bad: []string{}},
 		live:   []call.Entry{{Of: callID, N: 1, At: epoch, Event: call.Rang{Leg: 1}}},
 		export: func(_ context.Context, w io.Writer) error { _, err := io.WriteString(w, "a\n"); return err },
@@ -91,12 +92,14 @@ func TestBodies(t *testing.T) {
 		request, body, kind, want string
 		status                    int
 	}{
-		{"GET /v1/takers", "", "application/json", `{"takers":[{"name":"ani","added":"2026-03-01T01:02:03.45Z"}]}`, 200},
+		{"GET /v1/takers", "", "application/json", `{"takers":[{"name":"ani","added":"2026-03-01T01:02:03.45Z","digest":"MD5"},` +
+			`{"name":"budi","registered":"2026-03-01T01:02:03.45Z","reachable":"2026-03-01T01:02:03.45Z","rang":"2026-03-01T01:02:03.45Z","answered":"2026-03-01T01:02:03.45Z"}]}`, 200},
 		{"GET /v1/verify", "", "application/json", `{"arrived":2,"ended":2,"live":0,"records":3,"root":"cg==","bad":[]}`, 200},
 		{"GET /v1/calls/" + strings.ToLower(string(callID)), "", "application/json", `{"live":[{"of":"` + string(callID) + `","n":1,"at":"2026-03-01T01:02:03.45Z","event":"rang","data":{"leg":1}}]}`, 200},
 		{"GET /v1/export?format=csv", "", "text/csv; charset=utf-8", "a", 200},
 		{"GET /v1/export?format=jsonl", "", "application/jsonl", "a", 200},
 		{"POST /v1/takers", `{"name":"ani","password":"12345678"}`, "application/json", `{}`, 201},
+		{"POST /v1/takers", `{"name":"ani","password":"12345678","digest":"SHA-256"}`, "application/json", `{}`, 201},
 		{"DELETE /v1/takers/ani", "", "application/json", `{}`, 200},
 	} {
 		method, target, _ := strings.Cut(c.request, " ")

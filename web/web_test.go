@@ -71,8 +71,8 @@ func (f *fake) Ready(_ context.Context, taker call.TakerID) error { return f.not
 func (f *fake) View(context.Context) (web.View, error)            { return f.view, f.note("view") }
 func (f *fake) Takers(context.Context) ([]web.Taker, error)       { return f.takers, f.note("takers") }
 
-func (f *fake) AddTaker(_ context.Context, name call.TakerID, department, password string) error {
-	return f.note("add %s %q %q", name, department, password)
+func (f *fake) AddTaker(_ context.Context, a web.Account) error {
+	return f.note("add %s %q %q %q", a.Name, a.Department, a.Password, a.Digest)
 }
 
 func (f *fake) RemoveTaker(_ context.Context, name call.TakerID) error {

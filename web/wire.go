@@ -26,11 +26,6 @@ type (
 		Kind call.Kind    `json:"kind"`
 		Note string       `json:"note,omitempty"`
 	}
-	addTakerBody struct {
-		Name       call.TakerID `json:"name"`
-		Department string       `json:"department,omitempty"`
-		Password   string       `json:"password"`
-	}
 	showBody struct {
 		Pieces []pieceBody       `json:"pieces,omitempty"`
 		Live   []json.RawMessage `json:"live,omitempty"` // journal lines
