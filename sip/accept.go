@@ -2,12 +2,10 @@ package sip
 
 import (
 	"errors"
-	"strconv"
-	"strings"
+	"net/netip"
 	"time"
 
 	sipgo "github.com/emiago/sipgo/sip"
-	"go.uber.org/zap"
 
 	"github.com/siaga112/siaga112/call"
 	"github.com/siaga112/siaga112/config"
@@ -15,7 +13,7 @@ import (
 	"github.com/siaga112/siaga112/sip/sdp"
 )
 
-// onInvite serves an INVITE: a new call from a trunk, or one inside a dialog.
+// onInvite serves an INVITE: a new call from a trunk, what a call taker dials, or one inside a dialog.
 func (l *Line) onInvite(req *sipgo.Request, tx *sipgo.ServerTx) {
 	key, _ := branchKey(req)
 	id, _, ours := parseTag(req.To().Params.GetOr("tag", ""))
@@ -28,15 +26,16 @@ func (l *Line) onInvite(req *sipgo.Request, tx *sipgo.ServerTx) {
 		l.respond(tx, unavailable(req))
 		return
 	case !ours || b == nil || b.id != id:
-		l.modify(req, tx)
+		l.within(req, tx)
+		l.watch(req, tx, key)
 		return
 	}
 	trunk, ok := l.from.trunk(addrPort(req.Source()).Addr())
 	if !ok {
-		l.respond(tx, respond(req, sipgo.StatusForbidden, "Forbidden", nil))
+		l.onDial(req, tx, key, b)
 		return
 	}
-	// No 100 here: our 180 or 200 follows once the call is durable. Where that takes over 200 ms the transaction sends 100
+	// No 100 here: our 18x or 200 follows once the call is durable. Where that takes over 200 ms the transaction sends 100
 	// by itself (17.2.1). A 100 now would stop the INVITE from coming again if the gateway died before it is durable.
 	merged := l.merge(req, key)
 	a := l.newActor(id, func(a *actor) { a.arrive(req, tx, trunk, merged) })
@@ -44,33 +43,36 @@ func (l *Line) onInvite(req *sipgo.Request, tx *sipgo.ServerTx) {
 		l.respond(tx, unavailable(req))
 		return
 	}
-	l.mu.Lock()
-	b.actor = a
-	early := b.canceled
-	l.mu.Unlock()
-	if early {
-		a.post(func() { a.canceled(true) })
-	} else if !tx.OnCancel(func(*sipgo.Request) { a.post(func() { a.canceled(false) }) }) {
-		a.post(func() { a.canceled(false) })
-	}
-	l.spawn(func() { l.watch(req, tx, key, a) })
+	l.begun(b, a, 0, req, tx, key)
 }
 
-// watch stays with an INVITE transaction until its end: an ACK that reuses its branch comes up here (RFC 2543 peers).
-func (l *Line) watch(req *sipgo.Request, tx *sipgo.ServerTx, key string, a *actor) {
-	for {
-		select {
-		case ack := <-tx.Acks():
-			a.post(func() { a.onAck(0, ack) })
-		case <-tx.Done():
-			l.mu.Lock()
-			delete(l.branches, key)
-			if l.merged[mergeKey(req)] == key {
-				delete(l.merged, mergeKey(req))
-			}
-			l.mu.Unlock()
-			return
+// begun ties an INVITE's transaction to the leg that it asks for: a CANCEL, now or before, and an ACK in its branch find
+// that leg from now on.
+func (l *Line) begun(b *branch, a *actor, n call.Leg, req *sipgo.Request, tx *sipgo.ServerTx, key string) {
+	l.mu.Lock()
+	b.actor, b.leg = a, n
+	early := b.cancel
+	l.mu.Unlock()
+	if early != nil {
+		a.post(func() { a.canceled(n, early, true) })
+	} else if !tx.OnCancel(func(cancel *sipgo.Request) { a.post(func() { a.canceled(n, cancel, false) }) }) {
+		a.post(func() { a.canceled(n, nil, false) })
+	}
+	l.watch(req, tx, key)
+}
+
+// watch forgets an INVITE transaction with its end.
+func (l *Line) watch(req *sipgo.Request, tx *sipgo.ServerTx, key string) {
+	forget := func(string, error) {
+		l.mu.Lock()
+		delete(l.branches, key)
+		if k := mergeKey(req); l.merged[k] == key {
+			delete(l.merged, k)
 		}
+		l.mu.Unlock()
+	}
+	if !tx.OnTerminate(forget) {
+		forget(key, nil)
 	}
 }
 
@@ -87,66 +89,76 @@ func (l *Line) merge(req *sipgo.Request, key string) bool {
 }
 
 func mergeKey(req *sipgo.Request) string {
-	return string(*req.CallID()) + "|" + req.From().Params.GetOr("tag", "") + "|" + req.CSeq().Value()
+	return string(*req.CallID()) + "|" + fromTag(req) + "|" + req.CSeq().Value()
 }
 
 func unavailable(req *sipgo.Request) *sipgo.Response {
-	return refuse(sipgo.StatusServiceUnavailable, "Service Unavailable", sipgo.NewHeader("Retry-After", retryAfter)).response(req)
+	return refuse(sipgo.StatusServiceUnavailable, sipgo.NewHeader("Retry-After", retryAfter)).response(req)
 }
 
-// modify serves an INVITE inside a dialog. The session stays as it is (14.2): changing it is not built yet.
-func (l *Line) modify(req *sipgo.Request, tx *sipgo.ServerTx) {
-	code, reason := sipgo.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist"
-	if l.knows(req) {
-		code, reason = sipgo.StatusNotAcceptableHere, "Not Acceptable Here"
-	}
-	l.respond(tx, respond(req, code, reason, nil))
-}
-
-// arrive makes leg 0 and tells the desk.
+// arrive makes leg 0 of a call from a trunk and tells the desk.
 func (a *actor) arrive(req *sipgo.Request, tx *sipgo.ServerTx, trunk config.Trunk, merged bool) {
-	local := a.l.local(req.Transport(), req.Source())
-	g := &leg{d: serverDialog(req, tag(a.id, 0), local), req: req, tx: tx}
-	a.legs[0] = g
+	g := a.inbound(0, tag(a.id, 0), req, tx)
 	called := number(req.Recipient)
-	var reject int
 	switch {
 	case merged:
-		reject = sipgo.StatusLoopDetected
+		g.refusal = refuse(sipgo.StatusLoopDetected)
 	case !serves(trunk, called):
-		reject = sipgo.StatusNotFound
+		g.refusal = refuse(sipgo.StatusNotFound)
 	default:
-		reject = a.prepare(g)
+		g.refusal = a.prepare(g)
 	}
-	g.d.Answering = reject == 0 && a.l.o.Config.SIP.Answer == config.AnswerQueue
+	arrived := call.Arrived{Trunk: trunk.Name, Called: called, SIPCallID: g.d.CallID, Caller: caller(req, trunk)}
+	a.caller = arrived.Caller.Number
+	if g.refusal != nil {
+		arrived.Reject = g.refusal.code
+	}
+	g.d.Answering = g.refusal == nil && a.l.o.Config.SIP.Answer == config.AnswerQueue
 	a.keep(g)
-	a.tell(call.Arrived{
-		Trunk: trunk.Name, Called: called, SIPCallID: g.d.CallID, Caller: caller(req, trunk), Reject: reject,
-	})
+	a.tell(arrived)
 }
 
-// prepare opens the leg's port and answers its offer; the code with which the call must be refused, or 0.
-func (a *actor) prepare(g *leg) int {
+// inbound makes the leg of an INVITE that came to us.
+func (a *actor) inbound(n call.Leg, localTag string, req *sipgo.Request, tx *sipgo.ServerTx) *leg {
+	g := &leg{d: serverDialog(req, localTag, a.l.local(req.Transport(), req.Source())), req: req, tx: tx}
+	g.d.Leg = n
+	a.legs[n] = g
+	return g
+}
+
+// prepare opens the leg's port, settles its session timer and answers its offer; what the INVITE must be refused with, or
+// nil.
+func (a *actor) prepare(g *leg) *refusal {
+	timer, refusal := asked(g.req, g.who != "")
+	if refusal != nil {
+		return refusal
+	}
 	stream, err := a.l.open(a, g)
 	if err != nil {
-		return sipgo.StatusServiceUnavailable
+		return refuse(sipgo.StatusServiceUnavailable, sipgo.NewHeader("Retry-After", retryAfter))
 	}
-	g.stream = stream
-	local := sdp.Local{Addr: a.l.advertised(g.d.Local).Addr(), Port: stream.Port(), Session: uint64(time.Now().UnixMilli()), Version: 1}
-	answer, m, err := sdp.Answer(g.d.Offer, local)
-	switch {
-	case errors.Is(err, sdp.ErrMalformed) && len(g.d.Offer) > 0:
-		return sipgo.StatusBadRequest
-	case err != nil:
-		return sipgo.StatusNotAcceptableHere
+	g.stream, g.d.Timer = stream, timer
+	if len(g.req.Body()) == 0 {
+		return nil // the offer will be ours (13.2.1)
 	}
-	g.d.Answer, g.d.Ports = answer, [2]uint16{stream.Port(), stream.Port() + 1}
-	g.format, g.remote = format(m), m.Remote
-	return 0
+	answer, m, err := g.d.Session.Answer(g.req.Body(), sdp.SendRecv)
+	if err != nil {
+		return a.unacceptable(g, err)
+	}
+	g.d.Answer, g.media = answer, m
+	return nil
 }
 
-// open binds the ports of a leg beside its listener; the alarm tells when there are none. What the leg hears of keys is
-// told to the desk.
+// unacceptable refuses an offer: 400 for one that can't be read, else 488 with the reason for people (20.43, 21.4.26).
+func (a *actor) unacceptable(g *leg, err error) *refusal {
+	if errors.Is(err, sdp.ErrMalformed) {
+		return refuse(sipgo.StatusBadRequest)
+	}
+	return refuse(sipgo.StatusNotAcceptableHere, warning(a.l.advertised(g.d.Local).Addr(), err))
+}
+
+// open binds the ports of a leg beside its listener and begins its session; the alarm tells when there are none. What the
+// leg hears of keys is told to the desk.
 func (l *Line) open(a *actor, g *leg) (*media.Stream, error) {
 	n := g.d.Leg
 	ports := l.ports[g.d.Local.Addr()]
@@ -164,11 +176,170 @@ func (l *Line) open(a *actor, g *leg) (*media.Stream, error) {
 	if l.noPorts.CompareAndSwap(true, false) {
 		l.o.Alarm("rtp-ports", time.Time{}, "there are free RTP ports again")
 	}
+	g.d.Ports = [2]uint16{s.Port(), s.Port() + 1}
+	g.d.Session = sdp.New(l.advertised(g.d.Local).Addr(), s.Port(), uint64(time.Now().UnixMilli()))
 	return s, nil
 }
 
+// answer sends our 200 to the INVITE of a leg. A provisional response with a description in it must have its PRACK first
+// (RFC 3262, 3).
+func (a *actor) answer(n call.Leg) {
+	g := a.legs[n]
+	if g == nil || g.state != inviting || !g.d.Inbound || g.refusal != nil {
+		return
+	}
+	if g.rel != nil && len(g.rel.res.Body()) > 0 {
+		g.wanted = true
+		return
+	}
+	body, offered := g.d.Answer, false
+	switch {
+	case g.agreed: // a description again would be a new offer
+		body = nil
+	case len(body) == 0:
+		body, offered = g.d.Session.Offer(sdp.SendRecv), true
+	}
+	if !a.accept(g, g.req, g.tx, body, offered) {
+		return
+	}
+	g.stop(stateTimer)
+	g.stop(prackTimer)
+	g.state, g.d.Invite, g.d.Answered = answered, nil, true
+	g.req, g.tx, g.d.Answer = nil, nil, nil
+	if !offered {
+		a.hear(g, g.media)
+	}
+	a.keep(g)
+	a.tell(call.Answered{Leg: n})
+}
+
+// accepted is an INVITE of the peer's that we answered by 200, until its ACK.
+type accepted struct {
+	tx      *sipgo.ServerTx
+	res     *sipgo.Response
+	seq     uint32
+	offered bool // the 200 holds our offer: its ACK brings the answer (13.2.1)
+	over    chan struct{}
+}
+
+// acks passes on an ACK that reuses the branch of its INVITE, as RFC 2543 peers send it: it comes to the transaction.
+func (l *Line) acks(u *accepted) {
+	for {
+		select {
+		case ack := <-u.tx.Acks():
+			l.inDialog(ack, func(a *actor, g *leg) { a.onAck(g, ack) })
+		case <-u.over:
+			return
+		case <-u.tx.Done():
+			return
+		}
+	}
+}
+
+// settle ends the wait for an ACK.
+func (g *leg) settle() {
+	if g.unacked != nil {
+		g.stop(ackTimer)
+		close(g.unacked.over)
+		g.unacked = nil
+	}
+}
+
+// accept answers an INVITE by 200 and repeats it until its ACK (13.3.1.4); false when its CANCEL was first.
+func (a *actor) accept(g *leg, req *sipgo.Request, tx *sipgo.ServerTx, body []byte, offered bool) bool {
+	res := a.success(g, req, body)
+	if err := tx.Respond(res); errors.Is(err, sipgo.ErrTransactionCanceled) {
+		// sipgo would now repeat the 200 by Timer G: give it its 487 back. canceled() follows.
+		a.l.respond(tx, respond(req, sipgo.StatusRequestTerminated, nil))
+		return false
+	}
+	g.settle()
+	u := &accepted{tx: tx, res: res, seq: req.CSeq().SeqNo, offered: offered, over: make(chan struct{})}
+	g.unacked = u
+	a.l.spawn(func() { a.l.acks(u) })
+	a.repeat(g, t1, time.Now().Add(lifetime))
+	return true
+}
+
+// success is a 200 that makes or changes a session.
+func (a *actor) success(g *leg, req *sipgo.Request, body []byte) *sipgo.Response {
+	res := respond(req, sipgo.StatusOK, body)
+	res.AppendHeader(contact(g.d.Net, a.l.advertised(g.d.Local)))
+	res.AppendHeader(sipgo.NewHeader("Allow", allow))
+	res.AppendHeader(sipgo.NewHeader("Supported", supported))
+	g.d.Timer.grant(res)
+	if len(body) > 0 {
+		res.AppendHeader(sipgo.NewHeader("Content-Type", "application/sdp"))
+	}
+	return res
+}
+
+// repeat sends the 200 again after d, then after twice that, until its ACK or 64*T1: then BYE (13.3.1.4, 14.2).
+func (a *actor) repeat(g *leg, d time.Duration, until time.Time) {
+	a.after(g, ackTimer, min(d, time.Until(until)), func() {
+		if !time.Now().Before(until) {
+			a.bye(g, sipgo.StatusRequestTimeout)
+			a.leave(g, "network", "no ACK", sipgo.StatusRequestTimeout)
+			return
+		}
+		a.l.respond(g.unacked.tx, g.unacked.res)
+		a.repeat(g, min(2*d, t2), until)
+	})
+}
+
+// onAck confirms the dialog, or the change of its session.
+func (a *actor) onAck(g *leg, req *sipgo.Request) {
+	u := g.unacked
+	if u == nil || req.CSeq().SeqNo != u.seq {
+		return
+	}
+	g.settle()
+	if u.offered {
+		m, err := g.d.Session.Accept(req.Body())
+		if err != nil {
+			a.bye(g, sipgo.StatusNotAcceptableHere)
+			a.leave(g, peer(g), "its answer can't be used", sipgo.StatusNotAcceptableHere)
+			return
+		}
+		a.hear(g, m)
+		a.keep(g)
+	}
+	a.confirm(g)
+	if g.hangUp != 0 {
+		a.drop(g.d.Leg, g.hangUp)
+	}
+}
+
+// confirm begins the watch over a dialog, with its first ACK, or goes on with it.
+func (a *actor) confirm(g *leg) {
+	g.state = confirmed
+	a.arm(g)
+	a.quietly(g)
+}
+
+// hear gives the stream what was agreed on, and tells the desk when a phone begins or ends to hold its call.
+func (a *actor) hear(g *leg, m sdp.Media) {
+	held := !m.Direction.Sends()
+	remote := m.Remote
+	if held {
+		remote = netip.AddrPortFrom(remote.Addr(), 0)
+	}
+	g.stream.Set(format(m), remote)
+	if held == g.held {
+		return
+	}
+	g.held = held
+	want := WantResume
+	if held {
+		want = WantHold
+	}
+	if g.who != "" {
+		a.ask(g.d.Leg, want, call.Party{})
+	}
+}
+
 func format(m sdp.Media) media.Format {
-	f := media.Format{Codec: media.PCMA, Event: m.Event}
+	f := media.Format{Codec: media.PCMA, Event: m.Event, EventIn: m.EventIn, Ptime: time.Duration(m.Ptime) * time.Millisecond}
 	if m.Codec == sdp.PCMU {
 		f.Codec = media.PCMU
 	}
@@ -178,125 +349,42 @@ func format(m sdp.Media) media.Format {
 	return f
 }
 
-// progress is 180, again every minute so that no proxy on the way gives up (13.3.1.1), until the INVITE expires (13.3.1).
-func (a *actor) progress(g *leg) {
-	if g.expires.IsZero() {
-		g.expires = time.Now().Add(expiry(g.req))
-	}
-	if !time.Now().Before(g.expires) {
-		a.final(g, sipgo.StatusRequestTerminated)
-		a.leave(g, "network", "the INVITE expired", sipgo.StatusRequestTerminated)
-		return
-	}
-	res := respond(g.req, sipgo.StatusRinging, "Ringing", nil)
-	res.AppendHeader(contact(g.d.Net, a.l.advertised(g.d.Local)))
-	if err := g.tx.Respond(res); err != nil {
-		a.l.log.Debug("180 not sent", zap.String("call", string(a.id)), zap.Error(err))
-	}
-	a.after(g, min(time.Minute, time.Until(g.expires)), func() { a.progress(g) })
-}
-
-// expiry is how long a caller may ring: the INVITE's Expires (20.19), and never longer than longestUp.
-func expiry(req *sipgo.Request) time.Duration {
-	if h := req.GetHeader("Expires"); h != nil {
-		if n, err := strconv.ParseUint(strings.TrimSpace(h.Value()), 10, 32); err == nil && n > 0 {
-			return min(longestUp, time.Duration(n)*time.Second)
-		}
-	}
-	return longestUp
-}
-
-// answer sends our 200 and repeats it until its ACK (13.3.1.4).
-func (a *actor) answer(n call.Leg) {
-	g := a.legs[n]
-	if g == nil || g.state != inviting || len(g.d.Answer) == 0 {
-		return
-	}
-	res := respond(g.req, sipgo.StatusOK, "OK", g.d.Answer)
-	res.AppendHeader(contact(g.d.Net, a.l.advertised(g.d.Local)))
-	res.AppendHeader(sipgo.NewHeader("Allow", allow))
-	res.AppendHeader(sipgo.NewHeader("Content-Type", "application/sdp"))
-	if err := g.tx.Respond(res); errors.Is(err, sipgo.ErrTransactionCanceled) {
-		// The CANCEL was first. sipgo would now repeat the 200 by Timer G: give it its 487 back. canceled() follows.
-		a.l.respond(g.tx, respond(g.req, sipgo.StatusRequestTerminated, "Request Terminated", nil))
-		return
-	}
-	g.state, g.ok, g.d.Answered = answered, res, true
-	g.stream.Set(g.format, g.remote)
-	a.keep(g)
-	a.tell(call.Answered{Leg: n})
-	a.repeat(g, t1, time.Now().Add(lifetime))
-}
-
-// repeat sends the 200 again after d, then after twice that, until its ACK or 64*T1: then BYE.
-func (a *actor) repeat(g *leg, d time.Duration, until time.Time) {
-	a.after(g, min(d, time.Until(until)), func() {
-		if !time.Now().Before(until) {
-			a.bye(g, sipgo.StatusRequestTimeout)
-			a.leave(g, "network", "no ACK", sipgo.StatusRequestTimeout)
-			return
-		}
-		a.l.respond(g.tx, g.ok)
-		a.repeat(g, min(2*d, t2), until)
-	})
-}
-
-// onAck confirms the dialog of leg 0.
-func (a *actor) onAck(n call.Leg, req *sipgo.Request) {
-	g := a.legs[n]
-	if g == nil || n != 0 || g.state != answered || !sameDialog(g, req) {
-		return
-	}
-	g.state, g.ok, g.d.Invite = confirmed, nil, nil
-	a.keep(g)
-	if g.hangUp != 0 {
-		a.drop(0, g.hangUp)
-		return
-	}
-	a.quietly(g)
-}
-
-// canceled takes the caller's CANCEL. sipgo has answered the INVITE with 487 unless it missed the CANCEL; after our 200
+// canceled takes the peer's CANCEL. sipgo has answered the INVITE with 487 unless it missed the CANCEL; after our 200
 // a CANCEL has no effect (9.2).
-func (a *actor) canceled(missed bool) {
-	g := a.legs[0]
+func (a *actor) canceled(n call.Leg, cancel *sipgo.Request, missed bool) {
+	g := a.legs[n]
 	if g == nil || g.state != inviting {
 		return
 	}
 	if missed {
 		a.final(g, sipgo.StatusRequestTerminated)
 	}
-	a.leave(g, "caller", "canceled", sipgo.StatusRequestTerminated)
+	said := ""
+	if cancel != nil {
+		said = saidReason(cancel)
+	}
+	a.leave(g, peer(g), "canceled", sipgo.StatusRequestTerminated, said)
 }
 
-// reasons are the phrases of the finals that the desk and the line give to callers.
-var reasons = map[int]string{
-	400: "Bad Request", 404: "Not Found", 408: "Request Timeout", 480: "Temporarily Unavailable", 482: "Loop Detected",
-	486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here", 500: "Server Internal Error", 503: "Service Unavailable",
-}
-
-// final refuses the caller's INVITE; it tells whether the refusal, not a CANCEL, ended it.
+// final refuses an INVITE that came to us; it tells whether the refusal, not a CANCEL, ended it.
 func (a *actor) final(g *leg, code int) bool {
-	reason, ok := reasons[code]
-	if !ok {
-		code, reason = sipgo.StatusTemporarilyUnavailable, reasons[sipgo.StatusTemporarilyUnavailable]
+	r := g.refusal
+	if r == nil || r.code != code {
+		if _, known := reasons[code]; !known || code < 300 {
+			code = sipgo.StatusTemporarilyUnavailable
+		}
+		r = refuse(code)
+		if code == sipgo.StatusServiceUnavailable {
+			r = refuse(code, sipgo.NewHeader("Retry-After", retryAfter))
+		}
 	}
-	res := respond(g.req, code, reason, nil)
-	if code == sipgo.StatusServiceUnavailable {
-		res.AppendHeader(sipgo.NewHeader("Retry-After", retryAfter))
-	}
-	err := g.tx.Respond(res)
+	err := g.tx.Respond(r.response(g.req))
 	if errors.Is(err, sipgo.ErrTransactionCanceled) {
-		a.l.respond(g.tx, respond(g.req, sipgo.StatusRequestTerminated, "Request Terminated", nil))
+		a.l.respond(g.tx, respond(g.req, sipgo.StatusRequestTerminated, nil))
 		return false
 	}
 	if err != nil {
-		a.l.log.Debug("final not sent", zap.String("call", string(a.id)), zap.Int("code", code), zap.Error(err))
+		a.l.unanswered(g.tx, err)
 	}
 	return true
-}
-
-// sameDialog holds a request of the peer against the names of the leg's dialog (12.2.2).
-func sameDialog(g *leg, req *sipgo.Request) bool {
-	return string(*req.CallID()) == g.d.CallID && req.From().Params.GetOr("tag", "") == g.d.RemoteTag
 }

@@ -1,8 +1,8 @@
 package sip
 
 import (
-	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	sipgo "github.com/emiago/sipgo/sip"
@@ -10,14 +10,19 @@ import (
 
 	"github.com/siaga112/siaga112/call"
 	"github.com/siaga112/siaga112/sip/media"
+	"github.com/siaga112/siaga112/sip/sdp"
 )
 
-// actor is one call with all its legs. Only its own goroutine touches anything in it; everybody else posts.
+// actor is one call with all its legs, or the act of a call taker who dials without a call. Only its own goroutine touches
+// anything in it; everybody else posts.
 type actor struct {
-	l    *Line
-	id   call.ID
-	box  *mailbox
-	legs map[call.Leg]*leg
+	l      *Line
+	id     call.ID
+	box    *mailbox
+	legs   map[call.Leg]*leg
+	dialed map[call.ID]call.Leg // legs that call takers dialed into this call, by the ID in their tag
+	rung   call.Leg             // the highest leg that was rung
+	caller string               // number of the caller, "" where it is withheld
 }
 
 // legState is where the INVITE of a leg stands.
@@ -29,31 +34,63 @@ const (
 	confirmed                 // a dialog
 )
 
-// leg is a party's connection: its dialog, its INVITE as long as that lasts, and its sound.
+// leg is a party's connection: its dialog, the INVITEs that are under way in it, and its sound.
 type leg struct {
 	d      Dialog
 	state  legState
+	who    call.TakerID // whose phone it is; "": the caller's
 	stream *media.Stream
-	format media.Format
-	remote netip.AddrPort
-	timer  *time.Timer // of the state: repeats of the 200, patience with a CANCEL, OPTIONS in a quiet dialog
-	timers int         // how many there have been: only the last one counts
+	timers [timers]timer
+	held   bool // the peer does not want to hear us
 
-	// Of leg 0, whose INVITE came to us.
-	req    *sipgo.Request
-	tx     *sipgo.ServerTx
-	ok     *sipgo.Response // our 200, until its ACK
-	hangUp int             // the code to hang up with once the ACK is here; 0: none
+	// What is under way in the dialog.
+	unacked *accepted // an INVITE of the peer's that we answered by 200
+	own     *modification
+	refer   *referral
 
+	// Of a leg whose first INVITE came to us, until its final response.
+	req     *sipgo.Request
+	tx      *sipgo.ServerTx
+	rel     *reliable // a provisional response that waits for its PRACK
+	rseq    uint32    // of the last one
+	wanted  bool      // our 200 goes out with that PRACK
+	hangUp  int       // the code to hang up with once the ACK is here; 0: none
 	expires time.Time // while it rings: when the INVITE expires; zero: it does not ring
+	early   bool      // it hears us by its 183
+	agreed  bool      // offer and answer are done: the 200 needs none
+	media   sdp.Media // what its offer came to, until the stream may use it
+	refusal *refusal  // what it is refused with; nil: it is not
 
-	// Of the others, whose INVITE is ours.
+	// Of a leg whose first INVITE is ours, until its final response.
 	invite      *sipgo.Request
-	provisional bool // a CANCEL may go out (RFC 3261, 9.1)
+	body        []byte            // our offer
+	offered     sdp.Session       // as it was after that: each fork answers it anew
+	forks       map[string]*early // early dialogs, by the peer's tag
+	provisional bool              // a CANCEL may go out (RFC 3261, 9.1)
 	rang        bool
 	cancel      int // the code to give up with; 0: it is wanted
 	cancelSent  bool
 	over        chan struct{} // closed when the INVITE is given up without a final response
+}
+
+// purpose is what a timer of a leg is for; each is one at a time.
+type purpose uint8
+
+const (
+	stateTimer   purpose = iota // repeats of the 180, patience with a CANCEL, Timer C
+	ackTimer                    // repeats of a 200
+	prackTimer                  // repeats of a reliable provisional response
+	quietTimer                  // OPTIONS in a quiet dialog
+	sessionTimer                // RFC 4028: the next refresh, or the end
+	glareTimer                  // a request that met the peer's comes again
+	referTimer                  // the end of a subscription that nobody ends
+	timers                      // how many there are
+)
+
+// timer is a pending one. Only the last one set counts.
+type timer struct {
+	t *time.Timer
+	n int // how many there have been
 }
 
 // newActor starts the goroutine of a call whose first work is begin; nil when the line is closing.
@@ -65,17 +102,23 @@ func (l *Line) newActor(id call.ID, begin func(*actor)) *actor {
 	l.mu.Unlock()
 	if !l.spawn(func() {
 		a.box.run(func() bool { return len(a.legs) == 0 })
-		l.forget(id)
+		l.forget(a)
 	}) {
-		l.forget(id)
+		l.forget(a)
 		return nil
 	}
 	return a
 }
 
-func (l *Line) forget(id call.ID) {
+// forget takes the call away. An ID that was dialed into it may lead to an act by now: the call had ended before its leg began.
+func (l *Line) forget(a *actor) {
 	l.mu.Lock()
-	delete(l.calls, id)
+	delete(l.calls, a.id)
+	for id := range a.dialed {
+		if l.calls[id] == a {
+			delete(l.calls, id)
+		}
+	}
 	l.mu.Unlock()
 }
 
@@ -85,27 +128,45 @@ func (a *actor) post(f func()) bool {
 		defer func() {
 			if p := recover(); p != nil {
 				a.l.log.Error("a call broke and was ended", zap.String("call", string(a.id)), zap.Any("panic", p), zap.Stack("stack"))
-				a.hurry()
+				a.end()
 			}
 		}()
 		f()
 	})
 }
 
-// after posts f when d has passed, unless the leg has left or another after has replaced it.
-func (a *actor) after(g *leg, d time.Duration, f func()) {
-	if g.timer != nil {
-		g.timer.Stop()
-	}
-	g.timers++
-	mine := g.timers
-	g.timer = time.AfterFunc(d, func() {
+// end is hurry for a call that is broken: where that breaks too, its legs are forgotten.
+func (a *actor) end() {
+	defer func() {
+		if p := recover(); p != nil {
+			a.l.log.Error("a broken call could not be ended", zap.String("call", string(a.id)), zap.Any("panic", p), zap.Stack("stack"))
+			clear(a.legs)
+		}
+	}()
+	a.hurry()
+}
+
+// after posts f when d has passed, unless the leg has left or the timer was set again or stopped.
+func (a *actor) after(g *leg, p purpose, d time.Duration, f func()) {
+	g.stop(p)
+	mine := g.timers[p].n
+	g.timers[p].t = time.AfterFunc(d, func() {
 		a.post(func() {
-			if g.timers == mine && a.legs[g.d.Leg] == g {
+			if g.timers[p].n == mine && a.legs[g.d.Leg] == g {
 				f()
 			}
 		})
 	})
+}
+
+// stop ends the timer: what it has posted already does nothing.
+func (g *leg) stop(p purpose) {
+	t := &g.timers[p]
+	t.n++
+	if t.t != nil {
+		t.t.Stop()
+		t.t = nil
+	}
 }
 
 // keep stores the leg's dialog; a fact that needs it is told after.
@@ -121,22 +182,46 @@ func (a *actor) tell(ev call.Event) {
 	}
 }
 
-// leave ends a leg: its last message has gone. Exactly one Left is told for each leg.
-func (a *actor) leave(g *leg, by, why string, code int) {
-	if a.legs[g.d.Leg] != g {
+// ask tells the desk what the phone of a leg wants.
+func (a *actor) ask(n call.Leg, want string, to call.Party) {
+	if !a.l.killed() {
+		a.l.o.Intake.Ask(a.id, n, want, to)
+	}
+}
+
+// leave ends a leg: its last message has gone. Exactly one Left is told for each leg; said is the peer's own Reason.
+func (a *actor) leave(g *leg, by, why string, code int, said ...string) {
+	if !a.discard(g) {
 		return
 	}
-	delete(a.legs, g.d.Leg)
-	if g.timer != nil {
-		g.timer.Stop()
+	if carrier := a.carries(g.d.Leg); carrier != nil && g.d.Leg != 0 {
+		if g.cancel >= 300 { // why we gave up says more than what the CANCEL made of it
+			a.referred(carrier, g.cancel)
+		} else {
+			a.referred(carrier, code)
+		}
 	}
+	a.tell(call.Left{Leg: g.d.Leg, By: by, Why: why, Code: code, Reason: strings.Join(said, ", ")})
+}
+
+// discard forgets a leg; false when that was done before.
+func (a *actor) discard(g *leg) bool {
+	if a.legs[g.d.Leg] != g {
+		return false
+	}
+	delete(a.legs, g.d.Leg)
+	for p := range timers {
+		g.stop(p)
+	}
+	g.settle()
+	a.l.free(g.who, a)
 	if g.stream != nil {
 		g.stream.Close()
 	}
 	if !a.l.killed() {
 		a.l.o.Keeper.Keep(a.id, g.d.Leg, nil)
 	}
-	a.tell(call.Left{Leg: g.d.Leg, By: by, Why: why, Code: code})
+	return true
 }
 
 // hurry ends every leg at once with whatever fits; the gateway can't serve the call any longer.
@@ -145,7 +230,7 @@ func (a *actor) hurry() {
 		switch {
 		case g.state != inviting:
 			a.bye(g, sipgo.StatusServiceUnavailable)
-		case g.d.Leg == 0:
+		case g.d.Inbound:
 			a.final(g, sipgo.StatusServiceUnavailable)
 		case g.provisional:
 			a.sendCancel(g, sipgo.StatusServiceUnavailable)
@@ -175,8 +260,8 @@ func (a *actor) sorted() []*leg {
 }
 
 // peer is who is at the other end of a leg, as Left names it.
-func peer(n call.Leg) string {
-	if n == 0 {
+func peer(g *leg) string {
+	if g.who == "" {
 		return "caller"
 	}
 	return "taker"
@@ -209,9 +294,10 @@ func (l *Line) Mix(id call.ID, roles map[call.Leg]call.Role) {
 	l.do(id, func(a *actor) { a.mix(roles) })
 }
 
-// Play lets a leg hear a prompt until it is Talking. Before the answer it is 180 to the caller.
-func (l *Line) Play(id call.ID, n call.Leg, _ string) {
-	l.do(id, func(a *actor) { a.play(n) })
+// Play lets a leg hear a prompt, or several in a row, until it is Talking. Before the answer it is 183 with the sound; "" is
+// 180. A prompt that does not repeat is reported by WantPlayed when it is over.
+func (l *Line) Play(id call.ID, n call.Leg, prompt string) {
+	l.do(id, func(a *actor) { a.play(n, prompt) })
 }
 
 func (l *Line) do(id call.ID, f func(*actor)) bool {
@@ -219,86 +305,51 @@ func (l *Line) do(id call.ID, f func(*actor)) bool {
 	return a != nil && a.post(func() { f(a) })
 }
 
-// mix lets the two who talk hear each other and stops their prompts.
+// mix lets all who talk hear each other and stops their prompts.
 func (a *actor) mix(roles map[call.Leg]call.Role) {
-	var talking []*leg
+	var talking []*media.Stream
 	for _, g := range a.sorted() {
-		switch roles[g.d.Leg] {
-		case call.Talking:
-			g.stream.Play(nil)
-			talking = append(talking, g)
-		case call.Waiting:
-			g.stream.Hear(nil)
+		if roles[g.d.Leg] == call.Talking {
+			talking = append(talking, g.stream)
 		}
 	}
-	for i, g := range talking {
-		if len(talking) == 2 {
-			g.stream.Hear(talking[1-i].stream)
-		} else {
-			g.stream.Hear(nil)
+	for _, g := range a.sorted() {
+		switch role, ok := roles[g.d.Leg]; {
+		case !ok:
+		case role == call.Talking:
+			g.stream.Play(nil, nil)
+			g.stream.Hear(slices.DeleteFunc(slices.Clone(talking), func(s *media.Stream) bool { return s == g.stream })...)
+		default:
+			g.stream.Hear()
 		}
 	}
 }
 
-func (a *actor) play(n call.Leg) {
+func (a *actor) play(n call.Leg, words string) {
 	g := a.legs[n]
 	switch {
 	case g == nil:
-	case n == 0 && g.state == inviting:
-		a.progress(g)
+	case g.state == inviting && !g.d.Inbound: // it rings
+	case g.state == inviting:
+		a.ringback(g, words)
 	default:
-		g.stream.Play(a.l.o.Prompt)
+		a.sound(g, words)
 	}
 }
 
-// request sends a request inside the leg's dialog; on gets the final response, nil for none. It may be nil.
-func (a *actor) request(g *leg, method sipgo.RequestMethod, reason string, on func(*sipgo.Response)) {
-	g.d.LocalSeq++
-	req, err := a.l.request(&g.d, method, g.d.LocalSeq)
-	if err != nil {
-		a.l.log.Warn("request not sent", zap.String("call", string(a.id)), zap.Error(err))
-		if on != nil {
-			on(nil)
-		}
+// sound plays a prompt on the leg's stream.
+func (a *actor) sound(g *leg, words string) {
+	p := a.l.o.Prompts.Prompt(words)
+	if p == nil {
+		a.l.log.Warn("no such prompt", zap.String("prompt", words))
+		a.ask(g.d.Leg, WantPlayed, call.Party{})
 		return
 	}
-	if reason != "" {
-		req.AppendHeader(sipgo.NewHeader("Reason", reason))
-	}
-	parts := method == sipgo.BYE
-	if parts {
-		a.l.parting.Add(1)
-	}
-	a.l.send(req, g.d.Local, func(res *sipgo.Response) {
-		if res != nil && res.IsProvisional() {
-			return
-		}
-		if parts {
-			a.l.parting.Done()
-		}
-		if on != nil {
-			a.post(func() { on(res) })
-		}
-	})
-}
-
-// quietly watches a dialog from which no sound comes: OPTIONS every 30 s, which a party that is gone does not answer.
-func (a *actor) quietly(g *leg) {
-	a.after(g, quiet, func() {
-		if _, last := g.stream.Received(); time.Since(last) < quiet {
-			a.quietly(g)
-			return
-		}
-		a.request(g, sipgo.OPTIONS, "", func(res *sipgo.Response) {
-			if a.legs[g.d.Leg] != g {
-				return
+	g.stream.Play(p, func() {
+		a.post(func() {
+			if a.legs[g.d.Leg] == g {
+				a.ask(g.d.Leg, WantPlayed, call.Party{})
 			}
-			if res == nil || res.StatusCode == sipgo.StatusCallTransactionDoesNotExists || res.StatusCode == sipgo.StatusRequestTimeout {
-				a.bye(g, sipgo.StatusRequestTimeout)
-				a.leave(g, "network", "no sound and no answer to OPTIONS", sipgo.StatusRequestTimeout)
-				return
-			}
-			a.quietly(g)
 		})
 	})
 }

@@ -25,6 +25,7 @@ func (c *caller) canceled() (ok, terminated message) {
 	return ok, terminated
 }
 
+// RFC 3261, 9.2: 200 to the CANCEL and 487 to the INVITE, with the tag that its 180 had.
 func TestCANCEL(t *testing.T) {
 	for _, ringing := range []bool{false, true} {
 		bubble(t, func(t *testing.T, r *rig) {
@@ -50,6 +51,7 @@ func TestCANCEL(t *testing.T) {
 	}
 }
 
+// RFC 3261, 9.2: a CANCEL that comes again is answered again, by the same tag.
 func TestRepeatedCANCEL(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).arrive()
@@ -65,9 +67,9 @@ func TestRepeatedCANCEL(t *testing.T) {
 	})
 }
 
-// sipgo's trap: a 200 that is given to the transaction after a CANCEL returns an error and is repeated by Timer G all the
-// same: a caller connected to nobody. Here the CANCEL has ended the transaction, and the call does not know yet, when the
-// desk's Answer is worked on.
+// RFC 3261, 9.2; sipgo's trap: a 200 that is given to the transaction after a CANCEL returns an error and is repeated by
+// Timer G all the same: a caller connected to nobody. Here the CANCEL has ended the transaction, and the call does not
+// know yet, when the desk's Answer is worked on.
 func TestAnswerCrossesCANCEL(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		busy := make(chan struct{})
@@ -89,8 +91,8 @@ func TestAnswerCrossesCANCEL(t *testing.T) {
 	})
 }
 
-// The desk's Answer comes at the same instant as the CANCEL, in either order: the caller is answered or terminated, never
-// both, and the facts agree with the wire.
+// RFC 3261, 9.2: the desk's Answer comes at the same instant as the CANCEL, in either order: the caller is answered or
+// terminated, never both, and the facts agree with the wire.
 func TestAnswerRacesCANCEL(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		p := r.peer(trunk)
@@ -134,6 +136,7 @@ func TestAnswerRacesCANCEL(t *testing.T) {
 	})
 }
 
+// RFC 3261, 9.2: after its CANCEL the desk can do nothing with a call any more.
 func TestAnswerAfterCANCEL(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).arrive()
@@ -179,6 +182,7 @@ func TestCANCELAfterAnswer(t *testing.T) {
 	})
 }
 
+// RFC 3261, 9.2: a CANCEL after the refusal changes nothing.
 func TestCANCELAfterRefusal(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).arrive()
@@ -193,7 +197,7 @@ func TestCANCELAfterRefusal(t *testing.T) {
 	})
 }
 
-// The desk's Drop meets a transaction that a CANCEL has ended: one Left, the caller's.
+// RFC 3261, 9.2: the desk's Drop meets a transaction that a CANCEL has ended: one Left, the caller's.
 func TestDropCrossesCANCEL(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		busy := make(chan struct{})
@@ -215,6 +219,7 @@ func TestDropCrossesCANCEL(t *testing.T) {
 	})
 }
 
+// RFC 3261, 9.2: a CANCEL of nothing gets 481.
 func TestUnmatchedCANCEL(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk))
@@ -227,7 +232,8 @@ func TestUnmatchedCANCEL(t *testing.T) {
 	})
 }
 
-// INVITE and CANCEL arrive at the same instant. sipgo runs each in a goroutine of its own, so that they can pass each other.
+// RFC 3261, 9.2: INVITE and CANCEL arrive at the same instant. sipgo runs each in a goroutine of its own, so that they can
+// pass each other.
 func TestCANCELBackToBack(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		p := r.peer(trunk)
@@ -241,7 +247,8 @@ func TestCANCELBackToBack(t *testing.T) {
 	})
 }
 
-// The network turns INVITE and CANCEL round. The CANCEL finds nothing; the INVITE ends as what it is: canceled.
+// RFC 3261, 9.2: the network turns INVITE and CANCEL round. The CANCEL finds nothing; the INVITE ends as what it is:
+// canceled.
 func TestCANCELBeforeItsINVITE(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		p := r.peer(trunk)

@@ -159,6 +159,7 @@ func (*lively) Phone(call.Party, bool)                    {}
 func (*lively) Ask(call.ID, call.Leg, string, call.Party) {}
 func (*lively) Keep(call.ID, call.Leg, []byte)            {}
 func (*lively) Kept() iter.Seq2[call.ID, []byte]          { return func(func(call.ID, []byte) bool) {} }
+
 func (*lively) Account(string) (map[string]string, call.Party, bool) {
 	return map[string]string{"MD5": ha1("t1")}, party("t1"), true
 }
@@ -179,7 +180,7 @@ func openReal(tb testing.TB) (*lively, *sip.Line) {
 	cfg.Takers.From = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	world := &lively{facts: make(chan call.Event, 100)}
 	line, err := sip.Open(sip.Options{
-		Config: cfg, Net: media.System(), Prompt: media.Announcement(), Intake: world, Keeper: world, Accounts: world,
+		Config: cfg, Net: media.System(), Prompts: media.NewLibrary(nil, nil), Intake: world, Keeper: world, Accounts: world,
 		Alarm: func(name string, _ time.Time, text string) { tb.Error(name, text) }, Log: zap.NewNop(),
 	})
 	if err != nil {

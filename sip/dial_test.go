@@ -3,6 +3,7 @@ package sip_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -46,7 +47,7 @@ func ringing(r *rig) (*caller, *taker, message) {
 
 const waiting = "arrived answered:0 "
 
-// The way of a leg to a phone: kept, INVITE over the registration's flow, 180, 200, ACK.
+// RFC 3261, 12.2.1.1 and 13.2.2: the way of a leg to a phone: kept, INVITE over the registration's flow, 180, 200, ACK.
 func TestRing(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c, ph, m := ringing(r)
@@ -70,6 +71,8 @@ func TestRing(t *testing.T) {
 			t.Errorf("kept as deed %d, sent as deed %d", kept, sent)
 		}
 		ph.reply(m, "100 Trying", "")
+		pass(10 * time.Millisecond)
+		r.wantStory(c.id, strings.TrimSpace(waiting)) // it does not ring yet (RFC 3261, 21.1.1)
 		ph.reply(m, "180 Ringing", "p")
 		ph.reply(m, "180 Ringing", "p")
 		pass(10 * time.Millisecond)
@@ -81,7 +84,7 @@ func TestRing(t *testing.T) {
 		}
 		pass(0)
 		r.wantStory(c.id, waiting+"rang:1 answered:1")
-		ph.none(20 * time.Second)
+		ph.none(5 * time.Second)
 		ph.send(inDialog(m, "BYE", 1, "p"))
 		ph.want("SIP/2.0 200")
 		pass(0)
@@ -168,7 +171,7 @@ func TestRepeated200(t *testing.T) {
 	})
 }
 
-// A proxy has forked our INVITE: the second 200 is another dialog, which nobody wants.
+// RFC 3261, 13.2.2.4: a proxy has forked our INVITE: the second 200 is another dialog, which nobody wants.
 func TestForked200(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c, ph, m := ringing(r)
@@ -176,7 +179,7 @@ func TestForked200(t *testing.T) {
 		ph.want("ACK")
 		ph.replySDP(m, "200 OK", "fork", "Contact: <sip:fork@10.0.1.1>")
 		unwanted(t, ph, "fork")
-		ph.none(20 * time.Second)
+		ph.none(5 * time.Second)
 		r.wantStory(c.id, waiting+"answered:1")
 	})
 }
@@ -184,8 +187,14 @@ func TestForked200(t *testing.T) {
 // unwanted holds that a dialog is acknowledged and ended.
 func unwanted(t *testing.T, ph *taker, tag string) {
 	t.Helper()
+	acked := 0
 	for _, method := range []string{"ACK", "BYE"} {
 		m := ph.find(method, time.Second)
+		n, _ := strconv.Atoi(strings.Fields(m.header("CSeq"))[0])
+		if method == "BYE" && n <= acked { // 12.2.1.1
+			t.Errorf("BYE with the number %d, ACK with %d", n, acked)
+		}
+		acked = n
 		if m.tag("To") != tag {
 			t.Errorf("%s for the tag %q, want %q:\n%s", method, m.tag("To"), tag, m.text)
 		}
@@ -284,7 +293,8 @@ func TestNoPortForThePhone(t *testing.T) {
 // RFC 3261, 9.1: a CANCEL goes out only after a provisional response, in the branch of its INVITE.
 func TestCANCELWaitsForAProvisional(t *testing.T) {
 	for code, reason := range map[int]string{
-		200: `SIP;cause=200;text="Call completed elsewhere"`, 487: `SIP;cause=487;text="Caller gone"`, 408: `SIP;cause=408;text="Request Timeout"`,
+		200: `SIP;cause=200;text="Call completed elsewhere", Q.850;cause=26`, 487: `SIP;cause=487;text="Caller gone", Q.850;cause=16`,
+		408: `SIP;cause=408;text="Request Timeout", Q.850;cause=102`,
 	} {
 		bubble(t, func(t *testing.T, r *rig) {
 			c, ph, m := ringing(r)
@@ -298,6 +308,8 @@ func TestCANCELWaitsForAProvisional(t *testing.T) {
 			}
 			ph.reply(cancel, "200 OK", "p")
 			r.line.Drop(c.id, 1, code) // again: nothing
+			pass(10 * time.Millisecond)
+			ph.reply(m, "180 Ringing", "p") // and one CANCEL is enough
 			pass(time.Second)
 			r.wantStory(c.id, waiting[:len(waiting)-1])
 			ph.reply(m, "487 Request Terminated", "p")
@@ -309,6 +321,7 @@ func TestCANCELWaitsForAProvisional(t *testing.T) {
 	}
 }
 
+// RFC 3261, 9.1: after a provisional response the CANCEL goes out at once.
 func TestCANCELWhileRinging(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c, ph, m := ringing(r)
@@ -326,7 +339,8 @@ func TestCANCELWhileRinging(t *testing.T) {
 	})
 }
 
-// A phone that neither answers the CANCEL nor ends the INVITE is left after 64*T1; a 200 of its later is still known as ours.
+// RFC 3261, 9.1: a phone that neither answers the CANCEL nor ends the INVITE is left after 64*T1; a 200 of its later is
+// still known as ours.
 func TestUnansweredCANCEL(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c, ph, m := ringing(r)
@@ -338,6 +352,21 @@ func TestUnansweredCANCEL(t *testing.T) {
 		ph.drain(time.Second)
 		ph.replySDP(m, "200 OK", "p", "Contact: <sip:t1@10.0.1.1>")
 		unwanted(t, ph, "p")
+		r.wantStory(c.id, waiting+"rang:1 left:1:desk:408")
+	})
+}
+
+// RFC 3261, 9.1: the patience with a phone is not lengthened by a second Drop; one without a code is a CANCEL too.
+func TestDropTwiceOfARingingPhone(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c, ph, m := ringing(r)
+		ph.reply(m, "180 Ringing", "p")
+		pass(time.Second)
+		r.line.Drop(c.id, 1, 0)
+		ph.reply(ph.want("CANCEL"), "200 OK", "p")
+		pass(20 * time.Second)
+		r.line.Drop(c.id, 1, 0)
+		pass(lifetime - 19*time.Second)
 		r.wantStory(c.id, waiting+"rang:1 left:1:desk:408")
 	})
 }
@@ -356,7 +385,7 @@ func TestDropOfADeadPhone(t *testing.T) {
 	})
 }
 
-// The phone picks up while our CANCEL is on its way.
+// RFC 3261, 9.1: the phone picks up while our CANCEL is on its way.
 func Test200CrossesCANCEL(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c, ph, m := ringing(r)
@@ -373,7 +402,8 @@ func Test200CrossesCANCEL(t *testing.T) {
 	})
 }
 
-// A 2xx of a phone to an INVITE of ours that no run knows any more: by its Call-ID it is ours, and nobody wants it.
+// RFC 3261, 13.2.2.4: a 2xx of a phone to an INVITE of ours that no run knows any more: by its Call-ID it is ours, and
+// nobody wants it.
 func Test200ToAForgottenINVITE(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ph := r.taker("t1", desk)

@@ -10,6 +10,7 @@ import (
 	sipgo "github.com/emiago/sipgo/sip"
 
 	"github.com/siaga112/siaga112/call"
+	"github.com/siaga112/siaga112/sip/sdp"
 )
 
 // Dialog is one leg's dialog (RFC 3261, 12) as a plain value: it is kept as JSON and read back after a crash. Nothing in
@@ -29,12 +30,15 @@ type Dialog struct {
 	Flow      bool           `json:"flow,omitempty"`      // requests go over the flow whatever Target says: a registered phone
 	LocalSeq  uint32         `json:"local_seq"`           // after a restart 100 more: the last Keep may be stale
 	RemoteSeq uint32         `json:"remote_seq"`          // 0: none yet
-	Invite    []byte         `json:"invite,omitempty"`    // raw: the caller's until our 2xx is acknowledged, ours to a phone until it answered
+	Invite    []byte         `json:"invite,omitempty"`    // raw: the caller's until our 2xx has gone out, ours to a phone until it answered
 	Answering bool           `json:"answering,omitempty"` // our 2xx may go out from now on
 	Answered  bool           `json:"answered,omitempty"`  // a 2xx has gone out or come in: the dialog ends by BYE
-	Offer     []byte         `json:"offer,omitempty"`
-	Answer    []byte         `json:"answer,omitempty"`
-	Ports     [2]uint16      `json:"ports,omitzero"` // our RTP and RTCP ports
+	Inbound   bool           `json:"inbound,omitempty"`   // the first INVITE, and so the Call-ID, is the peer's
+	Update    bool           `json:"update,omitempty"`    // the peer takes UPDATE (RFC 3311)
+	Timer     Interval       `json:"timer,omitzero"`      // RFC 4028
+	Session   sdp.Session    `json:"session,omitzero"`    // offer and answer
+	Answer    []byte         `json:"answer,omitempty"`    // to the first offer of the peer, until our 2xx has gone out
+	Ports     [2]uint16      `json:"ports,omitzero"`      // our RTP and RTCP ports
 }
 
 // encode is what Keep stores.
@@ -60,7 +64,7 @@ func serverDialog(req *sipgo.Request, localTag string, local netip.AddrPort) Dia
 	d := Dialog{
 		CallID:    string(*req.CallID()),
 		LocalTag:  localTag,
-		RemoteTag: req.From().Params.GetOr("tag", ""),
+		RemoteTag: fromTag(req),
 		LocalURI:  nameAddr(req.To().DisplayName, req.To().Address),
 		RemoteURI: nameAddr(req.From().DisplayName, req.From().Address),
 		Net:       req.Transport(),
@@ -68,11 +72,9 @@ func serverDialog(req *sipgo.Request, localTag string, local netip.AddrPort) Dia
 		Peer:      addrPort(req.Source()),
 		RemoteSeq: req.CSeq().SeqNo,
 		Invite:    []byte(req.String()),
-		Offer:     req.Body(),
+		Inbound:   true,
 	}
-	if c := req.Contact(); c != nil {
-		d.Target = c.Address.String()
-	}
+	d.refresh(req)
 	for _, h := range req.GetHeaders("Record-Route") {
 		d.Routes = append(d.Routes, splitRoutes(h.Value())...)
 	}
@@ -84,9 +86,7 @@ func (d *Dialog) accept(res *sipgo.Response) {
 	if to := res.To(); to != nil {
 		d.RemoteTag = to.Params.GetOr("tag", "")
 	}
-	if c := res.Contact(); c != nil {
-		d.Target = c.Address.String()
-	}
+	d.refresh(res)
 	d.Routes = nil
 	for _, h := range res.GetHeaders("Record-Route") {
 		d.Routes = append(d.Routes, splitRoutes(h.Value())...)
@@ -189,10 +189,11 @@ func nameAddr(display string, uri sipgo.Uri) string {
 	return `"` + display + `" <` + uri.String() + ">"
 }
 
+// quoted escapes what may not stand in a quoted-string.
+var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", " ", "\n", " ")
+
 // quote is a quoted-string (25.1).
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", " ", "\n", " ").Replace(s) + `"`
-}
+func quote(s string) string { return `"` + quoted.Replace(s) + `"` }
 
 func hostText(a netip.Addr) string {
 	if a.Is6() {

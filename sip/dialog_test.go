@@ -8,6 +8,7 @@ import (
 
 	sipgo "github.com/emiago/sipgo/sip"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/siaga112/siaga112/sip"
 )
@@ -42,6 +43,7 @@ Content-Length: 0
 
 `
 
+// RFC 3261, 12.1.1: the dialog that an INVITE makes.
 func TestServerDialog(t *testing.T) {
 	req := request(t, invite)
 	req.SetTransport("UDP")
@@ -51,7 +53,7 @@ func TestServerDialog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(d, back, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(d, back, cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})); diff != "" {
 		t.Errorf("a kept dialog reads back otherwise (-want +got):\n%s", diff)
 	}
 	bye, err := back.Request(sipgo.BYE, 1, back.Local)
@@ -97,6 +99,7 @@ func TestStrictRouter(t *testing.T) {
 	}
 }
 
+// RFC 3261, 12.2.1.1: where a request in a dialog goes.
 func TestNextHop(t *testing.T) {
 	peer := netip.MustParseAddrPort("10.0.9.9:40000")
 	tests := []struct {
@@ -139,6 +142,7 @@ func TestTagIsReadBack(t *testing.T) {
 	}
 }
 
+// RFC 3261, 12.1.1 and 7.3.1: several Record-Routes in one header.
 func TestSplitRoutes(t *testing.T) {
 	got := sip.SplitRoutes(`<sip:a,b@h;lr>, "x" <sip:c@h> ,<sip:d@h>`)
 	if diff := cmp.Diff([]string{"<sip:a,b@h;lr>", `"x" <sip:c@h>`, "<sip:d@h>"}, got); diff != "" {
@@ -146,10 +150,27 @@ func TestSplitRoutes(t *testing.T) {
 	}
 }
 
+// RFC 3326 with the causes of RFC 3398, 8.2.6.1: what our CANCEL and BYE say.
+// RFC 3326, 2, and RFC 3398, 8.2.6.1: the Reason of our CANCELs and BYEs.
 func TestReasonHeader(t *testing.T) {
 	for code, want := range map[int]string{
-		200: `SIP;cause=200;text="Call completed elsewhere"`,
-		408: `SIP;cause=408;text="Request Timeout"`,
+		0:   `Q.850;cause=16`,
+		1:   `Q.850;cause=16`,
+		180: `Q.850;cause=16`,
+		400: `SIP;cause=400;text="Bad Request", Q.850;cause=41`,
+		403: `SIP;cause=403;text="Forbidden", Q.850;cause=21`,
+		404: `SIP;cause=404;text="Not Found", Q.850;cause=1`,
+		480: `SIP;cause=480;text="Temporarily Unavailable", Q.850;cause=18`,
+		481: `SIP;cause=481;text="Call/Transaction Does Not Exist", Q.850;cause=41`,
+		487: `SIP;cause=487;text="Caller gone", Q.850;cause=16`,
+		488: `SIP;cause=488;text="Not Acceptable Here", Q.850;cause=65`,
+		500: `SIP;cause=500;text="Server Internal Error", Q.850;cause=41`,
+		504: `SIP;cause=504;text="Server Time-out", Q.850;cause=102`,
+		603: `SIP;cause=603;text="Decline", Q.850;cause=21`,
+		200: `SIP;cause=200;text="Call completed elsewhere", Q.850;cause=26`,
+		408: `SIP;cause=408;text="Request Timeout", Q.850;cause=102`,
+		486: `SIP;cause=486;text="Busy Here", Q.850;cause=17`,
+		503: `SIP;cause=503;text="Service Unavailable", Q.850;cause=41`,
 		599: `SIP;cause=599`,
 	} {
 		if got := sip.ReasonHeader(code); got != want {

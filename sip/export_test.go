@@ -22,10 +22,14 @@ var (
 	ReasonHeader = reason
 	ServerDialog = serverDialog
 	DecodeDialog = decodeDialog
-	Authenticate = authenticate
 	ErrStale     = errStale
 	ErrPassword  = errPassword
 )
+
+// Authenticate checks credentials by an HA1 of MD5.
+func Authenticate(method, realm, ha1 string, cred *digest.Credentials) error {
+	return authenticate(method, realm, secret{"MD5", ha1}, cred)
+}
 
 // Validate gives the code and phrase of the refusal; 0 when the request is valid.
 func Validate(req *sipgo.Request) (int, string, *sipgo.Response) {
@@ -85,4 +89,17 @@ func (l *Line) Dial(ctx context.Context, to netip.AddrPort) error {
 	req.SetDestination(to.String())
 	_, err := l.tp.ClientRequestConnection(ctx, req)
 	return err
+}
+
+// Read reads everything in a valid request that the line may look at.
+func Read(req *sipgo.Request) {
+	_, _ = asked(req, true)
+	_, _, _ = referTo(req)
+	_ = saidReason(req)
+	_ = caller(req, config.Trunk{Trust: config.TrustPAI})
+	_ = number(req.Recipient)
+	_ = acknowledges(req, 1, 1)
+	_ = mergeKey(req)
+	_, _ = branchKey(req)
+	_ = expiry(req)
 }

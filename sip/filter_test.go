@@ -63,7 +63,7 @@ func TestMalformedRequests(t *testing.T) {
 		{"part of a method's name", []string{"INVITE", "VITE"}, "405", "Allow"},
 		{"another body", []string{"application/sdp", "text/plain"}, "415", "Accept"},
 		{"another scheme", []string{"INVITE sip:112@", "INVITE http://112@"}, "416", ""},
-		{"a required extension", []string{"Max-Forwards: 70", "Require: 100rel, timer\nMax-Forwards: 70"}, "420", "Unsupported"},
+		{"a required extension", []string{"Max-Forwards: 70", "Require: 100rel, gruu, timer\nMax-Forwards: 70"}, "420", "Unsupported"},
 		{"no hops left", []string{"Max-Forwards: 70", "Max-Forwards: 0"}, "483", ""},
 	}
 	for _, tt := range tests {
@@ -144,7 +144,7 @@ func TestTrunkAmongTheTakers(t *testing.T) {
 		r.taker("t1", desk) // the others of the wide network are takers
 		other := r.caller(r.peer(desk2))
 		other.send(other.invite())
-		other.want("SIP/2.0 403")
+		other.want("SIP/2.0 401")
 		if len(r.ids()) != 1 || r.line.Strangers() != 0 {
 			t.Errorf("%d calls, %d strangers", len(r.ids()), r.line.Strangers())
 		}

@@ -1,17 +1,21 @@
 package sip
 
 import (
-	"fmt"
-
 	sipgo "github.com/emiago/sipgo/sip"
 
 	"github.com/siaga112/siaga112/call"
 )
 
-// drop ends a leg with what fits its state.
+// drop ends a leg with what fits its state. For a leg that was never rung it is the refusal of the REFER that waits for one.
 func (a *actor) drop(n call.Leg, code int) {
 	g := a.legs[n]
+	if g != nil && g.refer != nil {
+		a.referred(g, code)
+	}
+	carrier := a.carries(0)
 	switch {
+	case g == nil && n > a.rung && carrier != nil && !a.wasDialed(n):
+		a.referred(carrier, code)
 	case g == nil:
 		a.tell(call.Left{Leg: n, By: "node", Why: "the leg has ended"})
 	case g.state == confirmed:
@@ -19,7 +23,7 @@ func (a *actor) drop(n call.Leg, code int) {
 		a.leave(g, "desk", "", 0)
 	case g.state == answered: // no BYE before the ACK, or the end of its transaction (15)
 		g.hangUp = max(code, 1)
-	case n == 0:
+	case g.d.Inbound:
 		if a.final(g, code) {
 			a.leave(g, "desk", "", code)
 		}
@@ -37,7 +41,7 @@ func (a *actor) giveUp(g *leg, code int) {
 	if g.provisional {
 		a.sendCancel(g, g.cancel)
 	}
-	a.after(g, lifetime, func() {
+	a.after(g, stateTimer, lifetime, func() {
 		close(g.over)
 		a.leave(g, "desk", "no answer to the CANCEL", sipgo.StatusRequestTimeout)
 	})
@@ -74,45 +78,15 @@ func (l *Line) cancelRequest(invite *sipgo.Request, d Dialog, code int) {
 	})
 }
 
-// reason is the Reason header (RFC 3326) of a CANCEL or BYE.
-func reason(code int) string {
-	text := reasons[code]
-	switch code {
-	case sipgo.StatusOK:
-		text = "Call completed elsewhere"
-	case sipgo.StatusRequestTerminated:
-		text = "Caller gone"
-	}
-	if text == "" {
-		return fmt.Sprintf("SIP;cause=%d", code)
-	}
-	return fmt.Sprintf(`SIP;cause=%d;text="%s"`, code, text)
-}
-
-// bye sends a BYE; the leg leaves when that has gone, whatever is answered (15.1.1).
-func (a *actor) bye(g *leg, code int) {
-	text := ""
-	if code >= 200 {
-		text = reason(code)
-	}
-	a.request(g, sipgo.BYE, text, nil)
-}
+// bye sends a BYE; the leg leaves when that has gone, whatever is answered (15.1.1). A leg whose session is over by then
+// waits for no ACK.
+func (a *actor) bye(g *leg, code int) { a.request(g, sipgo.BYE, withReason(code), nil) }
 
 // onBye takes the peer's BYE (15.1.2).
-func (a *actor) onBye(n call.Leg, req *sipgo.Request, tx *sipgo.ServerTx) {
-	g := a.legs[n]
-	if g == nil || !sameDialog(g, req) {
-		a.l.respond(tx, respond(req, sipgo.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist", nil))
-		return
-	}
-	if g.d.RemoteSeq != 0 && req.CSeq().SeqNo <= g.d.RemoteSeq { // out of order (12.2.2)
-		a.l.respond(tx, respond(req, sipgo.StatusInternalServerError, "Server Internal Error", nil))
-		return
-	}
-	g.d.RemoteSeq = req.CSeq().SeqNo
-	a.l.respond(tx, respond(req, sipgo.StatusOK, "OK", nil))
-	if g.state == inviting && n == 0 { // an early dialog (15.1.2)
+func (a *actor) onBye(g *leg, req *sipgo.Request, tx *sipgo.ServerTx) {
+	a.l.respond(tx, respond(req, sipgo.StatusOK, nil))
+	if g.state == inviting { // an early dialog
 		a.final(g, sipgo.StatusRequestTerminated)
 	}
-	a.leave(g, peer(n), "hung up", 0)
+	a.leave(g, peer(g), "hung up", 0, saidReason(req))
 }

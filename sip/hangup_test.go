@@ -17,13 +17,55 @@ func TestBYEFromUs(t *testing.T) {
 		if m.tag("From") != c.to || m.tag("To") != c.from || m.header("Call-ID") != c.callID {
 			t.Errorf("not in the dialog:\n%s", m.text)
 		}
-		if got := m.header("Reason"); got != `SIP;cause=503;text="Service Unavailable"` {
+		if got := m.header("Reason"); got != `SIP;cause=503;text="Service Unavailable", Q.850;cause=41` {
 			t.Errorf("Reason %s", got)
 		}
 		c.reply(m, "200 OK", "")
 		c.none(time.Minute)
 		r.wantStory(c.id, "arrived answered:0 left:0:desk")
 		r.wantGone()
+	})
+}
+
+// RFC 3326: what a peer says of its reasons goes into the record: of a refusal too, and never more than 200 bytes of text.
+func TestReasonInTheRecord(t *testing.T) {
+	for name, tt := range map[string]struct{ said, want string }{
+		"as it was said":        {`SIP;cause=600;text="Busy Everywhere"`, `SIP;cause=600;text="Busy Everywhere"`},
+		"long":                  {strings.Repeat("x", 300), strings.Repeat("x", 200)},
+		"long, not cut in half": {"x" + strings.Repeat("é", 200), "x" + strings.Repeat("é", 99)},
+		"not UTF-8":             {"a\xffb", "a?b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				c, ph, m := ringing(r)
+				ph.reply(m, "486 Busy Here", "p", "Reason: "+tt.said)
+				ph.want("ACK")
+				c.send(withBody(c.request("BYE", 2), "", "Reason: "+tt.said))
+				c.want("SIP/2.0 200")
+				pass(time.Millisecond)
+				for _, ev := range r.facts(c.id) {
+					if left, ok := ev.(call.Left); ok && left.Reason != tt.want {
+						t.Errorf("of the leg %d: %q, want %q", left.Leg, left.Reason, tt.want)
+					}
+				}
+				r.wantStory(c.id, waiting+"left:1:taker:486 left:0:caller")
+			})
+		})
+	}
+}
+
+// RFC 3261, 15 and RFC 3326: a Drop without a code before the ACK waits for it too, and is a normal end.
+func TestDropWithoutACodeBeforeTheACK(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.caller(r.peer(trunk)).arrive()
+		r.line.Answer(c.id, 0)
+		c.answered()
+		r.line.Drop(c.id, 0, 0)
+		pass(10 * time.Millisecond)
+		c.ack()
+		if m := c.want("BYE"); m.header("Reason") != "Q.850;cause=16" {
+			t.Errorf("Reason: %s", m.header("Reason"))
+		}
 	})
 }
 
@@ -116,6 +158,7 @@ func TestBYEFromTheCaller(t *testing.T) {
 	}
 }
 
+// RFC 3261, 15.1.2: a BYE of a dialog that has ended gets 481.
 func TestBYEAfterTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).talk()
@@ -127,7 +170,7 @@ func TestBYEAfterTheEnd(t *testing.T) {
 	})
 }
 
-// Every message comes in a goroutine of its own: a BYE can pass its ACK, and both orders are right.
+// RFC 3261, 15: every message comes in a goroutine of its own: a BYE can pass its ACK, and both orders are right.
 func TestBYEBeforeTheACK(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		p := r.peer(trunk)
@@ -167,7 +210,7 @@ func TestBYEInAnEarlyDialog(t *testing.T) {
 	})
 }
 
-// BYE and Drop cross on the wire: each side's BYE gets an answer, and the leg leaves once.
+// RFC 3261, 15: BYE and Drop cross on the wire: each side's BYE gets an answer, and the leg leaves once.
 func TestBYEsCross(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.caller(r.peer(trunk)).talk()
@@ -296,6 +339,57 @@ func TestPhoneOfABrokenCall(t *testing.T) {
 					ph.reply(m, "200 OK", "p1")
 				}
 			}
+			pass(10 * time.Millisecond)
+			if late[0] == '1' {
+				ph.reply(first, late, "p1")
+			}
+			ph.none(time.Second) // one CANCEL, however often it rings
 		})
 	}
+}
+
+// A phone that rings is in no dialog yet (12.1): what it sends in the INVITE's name, also without a tag as RFC 2543 peers
+// did, gets 481 and breaks nothing.
+func TestRequestsOfAPhoneThatRings(t *testing.T) {
+	for _, method := range []string{"BYE", "REFER", "UPDATE", "INVITE", "PRACK", "OPTIONS"} {
+		bubble(t, func(t *testing.T, r *rig) {
+			c, ph, m := ringing(r)
+			ph.reply(m, "180 Ringing", "p")
+			pass(10 * time.Millisecond)
+			ph.send(strings.NewReplacer(
+				";tag=p\n", "\n", "branch=z9hG4bK", "branch=", "CSeq", "Contact: <sip:t1@"+desk+">\nRefer-To: <sip:t2@"+gateway+">\nCSeq",
+			).Replace(inDialog(m, method, 1, "p")))
+			ph.want("SIP/2.0 481")
+			ph.replySDP(m, "200 OK", "p", "Contact: <sip:t1@"+desk+">")
+			ph.find("ACK", time.Second)
+			pass(time.Millisecond)
+			r.wantStory(c.id, waiting+"rang:1 answered:1")
+		})
+	}
+}
+
+// A call breaks while the CANCEL of a phone that rings waits for the INVITE's end: nobody waits for that longer than 64*T1.
+func TestBrokenCallAfterACANCEL(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c, ph, m := ringing(r)
+		ph.reply(m, "180 Ringing", "p")
+		pass(time.Millisecond)
+		r.line.Forget("t1") // no OPTIONS: only the leg's own transactions are left
+		r.line.Drop(c.id, 1, 487)
+		ph.reply(ph.want("CANCEL"), "200 OK", "p")
+		r.mu.Lock()
+		r.onTell = func(_ call.ID, ev call.Event) {
+			if l, ok := ev.(call.Left); ok && l.Leg == 2 {
+				panic("a test")
+			}
+		}
+		r.mu.Unlock()
+		r.line.Ring(c.id, 2, party("t1"), "")
+		c.reply(c.want("BYE"), "200 OK", "")
+		pass(2 * lifetime)
+		if n := pumps(); n != 0 {
+			t.Errorf("%d transactions are still waited for", n)
+		}
+		r.wantGone()
+	})
 }

@@ -22,7 +22,7 @@ import (
 type Options struct {
 	Config   *config.Config
 	Net      media.Net
-	Prompt   *media.Prompt // what a waiting caller hears
+	Prompts  *media.Library
 	Intake   Intake
 	Keeper   Keeper
 	Accounts Accounts
@@ -52,22 +52,24 @@ type Line struct {
 	noPorts atomic.Bool // the alarm sounds
 
 	mu       sync.Mutex
-	closed   bool // no goroutine begins any more
-	calls    map[call.ID]*actor
-	branches map[string]*branch   // INVITE transactions and CANCELs that came before theirs
-	merged   map[string]string    // Call-ID, From tag and CSeq of a live INVITE: its branch (8.2.2.2)
-	ghosts   map[string]sipgo.Uri // Request-URI of INVITEs of an earlier run, by Call-ID: their finals still want an ACK
+	closed   bool                    // no goroutine begins any more
+	calls    map[call.ID]*actor      // a leg that was dialed into a call leads to it too
+	talks    map[call.TakerID]*actor // the call that a phone has
+	branches map[string]*branch      // INVITE transactions and CANCELs that came before theirs
+	merged   map[string]string       // Call-ID, From tag and CSeq of a live INVITE: its branch (8.2.2.2)
+	ghosts   map[string]sipgo.Uri    // Request-URI of INVITEs of an earlier run, by Call-ID: their finals still want an ACK
 }
 
 type closer interface{ Close() error }
 
 // branch is what is known of an INVITE server transaction outside its call.
 type branch struct {
-	id       call.ID // of the call that the INVITE asks for; "" when only a CANCEL has come
-	canceled bool
-	refused  bool          // an INVITE of an earlier run, which this one ends with 503: it is no new call when it is repeated
-	repeats  []*time.Timer // of that 503
-	actor    *actor
+	id      call.ID        // of the call that the INVITE asks for; "" when only a CANCEL has come
+	cancel  *sipgo.Request // that came before its INVITE, or that sipgo did not match
+	refused bool           // an INVITE of an earlier run, which this one ends with 503: it is no new call when it is repeated
+	repeats []*time.Timer  // of that 503
+	actor   *actor
+	leg     call.Leg // of the actor
 }
 
 // Open binds every listener of the configuration and starts to serve. A socket that can't be had is named, with who may
@@ -77,7 +79,7 @@ func Open(o Options) (*Line, error) {
 	l := &Line{
 		o: o, log: o.Log.Named("sip"), from: &sources{trunks: o.Config.Trunks, takers: o.Config.Takers.From},
 		ports: map[netip.Addr]*media.Ports{}, contact: map[string]netip.AddrPort{},
-		calls: map[call.ID]*actor{}, branches: map[string]*branch{}, merged: map[string]string{}, ghosts: map[string]sipgo.Uri{},
+		calls: map[call.ID]*actor{}, talks: map[call.TakerID]*actor{}, branches: map[string]*branch{}, merged: map[string]string{}, ghosts: map[string]sipgo.Uri{},
 	}
 	l.stop, l.cancel = context.WithCancel(context.Background())
 	l.reg = newRegistrar(l, o.Accounts, o.Secret)
@@ -113,6 +115,9 @@ func (l *Line) layers() {
 // gets the tag of its INVITE (9.2).
 func (l *Line) arriving(m sipgo.Message) {
 	req, ok := m.(*sipgo.Request)
+	if ok && req.Via() != nil && req.From() != nil && isOld(req) && !req.From().Params.Has("tag") {
+		req.From().Params.Add("tag", "") // sipgo's transactions insist on one; respond takes it away again
+	}
 	if !ok || req.Method != sipgo.INVITE && req.Method != sipgo.CANCEL || req.To() == nil || req.To().Params.Has("tag") {
 		return
 	}
@@ -120,13 +125,17 @@ func (l *Line) arriving(m sipgo.Message) {
 	if !ok {
 		return
 	}
-	if id := l.expect(key, req.Method == sipgo.INVITE); id != "" {
+	kind := byte(call.Call)
+	if _, trunk := l.from.trunk(addrPort(req.Source()).Addr()); !trunk {
+		kind = call.Act
+	}
+	if id := l.expect(key, req.Method == sipgo.INVITE, kind); id != "" {
 		req.To().Params.Add("tag", tag(id, 0))
 	}
 }
 
-// expect is the call that the INVITE with this branch asks for; "" when there is none and none is to be made.
-func (l *Line) expect(key string, invited bool) call.ID {
+// expect is the call, or the act, that the INVITE with this branch asks for; "" when there is none and none is to be made.
+func (l *Line) expect(key string, invited bool, kind byte) call.ID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.branches[key]
@@ -139,7 +148,7 @@ func (l *Line) expect(key string, invited bool) call.ID {
 		l.expire(key)
 	}
 	if b.id == "" && invited {
-		b.id = call.NewID(call.Call, time.Now())
+		b.id = call.NewID(kind, time.Now())
 	}
 	return b.id
 }
@@ -155,13 +164,18 @@ func (l *Line) expire(key string) {
 	})
 }
 
-// branchKey names an INVITE's server transaction for its CANCEL: top Via branch and sent-by (17.2.3).
+// branchKey names an INVITE's server transaction for its CANCEL: top Via branch and sent-by, and for an RFC 2543 peer what
+// stood for a branch then (17.2.3).
 func branchKey(req *sipgo.Request) (string, bool) {
 	v := req.Via()
 	if v == nil {
 		return "", false
 	}
-	return fmt.Sprintf("%s|%s|%d", v.Params.GetOr("branch", ""), v.Host, v.Port), true
+	key := fmt.Sprintf("%s|%s|%d", v.Params.GetOr("branch", ""), v.Host, v.Port)
+	if isOld(req) && req.CallID() != nil && req.CSeq() != nil {
+		key += fmt.Sprintf("|%s|%s|%d|%s", req.CallID().Value(), fromTag(req), req.CSeq().SeqNo, req.Recipient.String())
+	}
+	return key, true
 }
 
 // serve takes one request, in a goroutine of its own. A panic ends the request, not the gateway.
@@ -169,7 +183,7 @@ func (l *Line) serve(req *sipgo.Request, tx *sipgo.ServerTx) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.log.Error("a request could not be handled", zap.Any("panic", p), zap.Stack("stack"), zap.String("method", string(req.Method)), zap.String("from", req.Source()))
-			l.respond(tx, respond(req, sipgo.StatusInternalServerError, "Server Internal Error", nil))
+			l.respond(tx, respond(req, sipgo.StatusInternalServerError, nil))
 		}
 	}()
 	if req.Method != sipgo.INVITE { // an INVITE's transaction lives as long as its call needs it
@@ -181,51 +195,22 @@ func (l *Line) serve(req *sipgo.Request, tx *sipgo.ServerTx) {
 		}
 		return
 	}
-	switch req.Method {
-	case sipgo.INVITE:
+	switch {
+	case req.Method == sipgo.INVITE:
 		l.onInvite(req, tx)
-	case sipgo.ACK:
-		if !l.inDialog(req, func(a *actor, n call.Leg) { a.onAck(n, req) }) {
+	case req.Method == sipgo.ACK:
+		if !l.inDialog(req, func(a *actor, g *leg) { a.onAck(g, req) }) {
 			l.quiet(req)
 		}
-	case sipgo.BYE:
-		if !l.inDialog(req, func(a *actor, n call.Leg) { a.onBye(n, req, tx) }) {
-			l.respond(tx, respond(req, sipgo.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist", nil))
-		}
-	case sipgo.CANCEL:
+	case req.Method == sipgo.CANCEL:
 		l.onCancel(req, tx)
-	case sipgo.OPTIONS:
-		l.onOptions(req, tx)
-	case sipgo.REGISTER:
+	case req.Method == sipgo.REGISTER:
 		l.reg.register(req, tx)
+	case req.Method == sipgo.OPTIONS && !req.To().Params.Has("tag"):
+		l.respond(tx, optionsResponse(req))
 	default:
-		l.respond(tx, refuse(sipgo.StatusMethodNotAllowed, "Method Not Allowed", sipgo.NewHeader("Allow", allow)).response(req))
+		l.within(req, tx)
 	}
-}
-
-// inDialog finds the call of a request by our tag, and its leg; the dialog's other names are checked by the call. BYE
-// and ACK wait here until the call has dealt with them, so that their transaction lives that long.
-func (l *Line) inDialog(req *sipgo.Request, do func(*actor, call.Leg)) bool {
-	id, n, ok := parseTag(req.To().Params.GetOr("tag", ""))
-	if !ok {
-		return false
-	}
-	a := l.actor(id)
-	if a == nil {
-		return false
-	}
-	done := make(chan struct{})
-	if !a.post(func() { defer close(done); do(a, n) }) {
-		return false
-	}
-	<-done
-	return true
-}
-
-// knows tells whether a request belongs to a dialog that is there.
-func (l *Line) knows(req *sipgo.Request) (known bool) {
-	l.inDialog(req, func(a *actor, n call.Leg) { known = a.legs[n] != nil && sameDialog(a.legs[n], req) })
-	return known
 }
 
 func (l *Line) actor(id call.ID) *actor {
@@ -245,37 +230,38 @@ func (l *Line) onCancel(req *sipgo.Request, tx *sipgo.ServerTx) {
 		l.branches[key] = b
 		l.expire(key)
 	}
-	b.canceled = true
-	a := b.actor
+	b.cancel = req
+	a, n := b.actor, b.leg
 	l.mu.Unlock()
 	if !known {
-		l.respond(tx, respond(req, sipgo.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist", nil))
+		l.respond(tx, respond(req, sipgo.StatusCallTransactionDoesNotExists, nil))
 		return
 	}
-	l.respond(tx, respond(req, sipgo.StatusOK, "OK", nil))
+	l.respond(tx, respond(req, sipgo.StatusOK, nil))
 	if a != nil {
-		a.post(func() { a.canceled(true) })
+		a.post(func() { a.canceled(n, req, true) })
 	}
 }
 
-// onOptions answers as an INVITE would be answered (11.2); inside a dialog only if it is there.
-func (l *Line) onOptions(req *sipgo.Request, tx *sipgo.ServerTx) {
-	if req.To().Params.Has("tag") && !l.knows(req) {
-		l.respond(tx, respond(req, sipgo.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist", nil))
-		return
-	}
-	res := respond(req, sipgo.StatusOK, "OK", nil)
+// optionsResponse answers as an INVITE would be answered (11.2).
+func optionsResponse(req *sipgo.Request) *sipgo.Response {
+	res := respond(req, sipgo.StatusOK, nil)
 	res.AppendHeader(sipgo.NewHeader("Allow", allow))
 	res.AppendHeader(sipgo.NewHeader("Accept", "application/sdp"))
-	res.AppendHeader(sipgo.NewHeader("Supported", ""))
-	l.respond(tx, res)
+	res.AppendHeader(sipgo.NewHeader("Supported", supported))
+	return res
 }
 
 // respond sends a final response of a short transaction; what can't be sent is logged, the peer will ask again.
 func (l *Line) respond(tx *sipgo.ServerTx, res *sipgo.Response) {
 	if err := tx.Respond(res); err != nil {
-		l.log.Debug("response not sent", zap.String("response", res.StartLine()), zap.Error(err))
+		l.unanswered(tx, err)
 	}
+}
+
+// unanswered logs a response that did not go out.
+func (l *Line) unanswered(tx *sipgo.ServerTx, err error) {
+	l.log.Debug("response not sent", zap.String("to", string(tx.Origin().Method)), zap.Error(err))
 }
 
 // Strangers is how many messages came from addresses that are neither a trunk's nor a taker's.

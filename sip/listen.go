@@ -210,9 +210,6 @@ func (l *Line) begin(req *sipgo.Request) *sipgo.ClientTx {
 		l.unsent(req, err)
 		return nil
 	}
-	if req.Method == sipgo.INVITE {
-		tx.OnRetransmission(l.stray)
-	}
 	return tx
 }
 
@@ -223,7 +220,8 @@ func (l *Line) unsent(req *sipgo.Request, err error) {
 }
 
 // pump reads a client transaction until its end: one that is not read blocks sipgo's timers. An INVITE whose CANCEL is not
-// answered has no end of its own (9.1): over gives it one.
+// answered has no end of its own (9.1): over gives it one. With a final response the transaction ends, but for an INVITE
+// that was refused: it has its ACK to repeat (17.1.1.2). A response that comes again is then l.stray's.
 func pump(over <-chan struct{}, tx *sipgo.ClientTx, on func(*sipgo.Response)) {
 	final := false
 	for {
@@ -239,6 +237,10 @@ func pump(over <-chan struct{}, tx *sipgo.ClientTx, on func(*sipgo.Response)) {
 			}
 			final = !res.IsProvisional()
 			on(res)
+			if final && (res.IsSuccess() || tx.Origin().Method != sipgo.INVITE) {
+				end(tx)
+				return
+			}
 		case <-tx.Done():
 			if !final {
 				on(nil)
@@ -246,6 +248,13 @@ func pump(over <-chan struct{}, tx *sipgo.ClientTx, on func(*sipgo.Response)) {
 			return
 		}
 	}
+}
+
+// end terminates a transaction that has passed its final response up. sipgo sets a timer after that, under the lock that Err
+// takes: ended before, the transaction would stay in memory as long as the timer.
+func end(tx *sipgo.ClientTx) {
+	_ = tx.Err()
+	tx.Terminate()
 }
 
 // write sends a message outside any transaction: the ACK to a 2xx (13.2.2.4).

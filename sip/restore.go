@@ -17,7 +17,7 @@ const seqJump = 100
 func (l *Line) remember() {
 	for id, kept := range l.o.Keeper.Kept() {
 		d, err := decodeDialog(kept)
-		if err != nil || d.Leg != 0 || d.Answered {
+		if err != nil || !d.Inbound || d.Answered {
 			continue
 		}
 		req, ok := parseRequest(d)
@@ -60,7 +60,7 @@ func (l *Line) goodbye(id call.ID, d Dialog) {
 	case d.Answered:
 		l.restoredBye(log, d, nil)
 	case len(d.Invite) == 0:
-	case d.Leg == 0:
+	case d.Inbound:
 		req, ok := parseRequest(d)
 		if ok && d.Net == "UDP" { // a TCP connection has died with the last run, and the trunk knows that
 			l.restoredRefusal(log, d, req)

@@ -105,7 +105,7 @@ func newRig(tb testing.TB) *rig {
 		return c, err
 	}
 	r.options = sip.Options{
-		Config: configuration(), Net: host, Prompt: media.Announcement(), Intake: (*intake)(r), Keeper: (*keeper)(r),
+		Config: configuration(), Net: host, Prompts: media.NewLibrary(nil, nil), Intake: (*intake)(r), Keeper: (*keeper)(r),
 		Accounts: r.accounts, Secret: [32]byte{7}, Log: zap.NewNop(),
 		Alarm: func(name string, _ time.Time, text string) { r.note(deed{what: "alarm", text: name + ": " + text}) },
 	}
@@ -235,6 +235,18 @@ func (r *rig) wantGone() {
 	}
 }
 
+// dialog is what is kept of a leg.
+func (r *rig) dialog(id call.ID, n call.Leg) sip.Dialog {
+	r.tb.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d, err := sip.DecodeDialog(r.kept[keptKey{id, n}])
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	return d
+}
+
 // intake is the fake desk.
 type intake rig
 
@@ -331,7 +343,7 @@ func (a *accounts) Bound() iter.Seq2[call.TakerID, []byte] {
 	return maps.All(all)
 }
 
-// contact is the stored contact of a taker.
+// contact is the stored contact of a taker, the newest.
 func (a *accounts) contact(tb testing.TB, taker call.TakerID) string {
 	tb.Helper()
 	a.mu.Lock()
@@ -339,11 +351,11 @@ func (a *accounts) contact(tb testing.TB, taker call.TakerID) string {
 	if a.bound[taker] == nil {
 		return ""
 	}
-	var b struct{ Contact string }
-	if err := json.Unmarshal(a.bound[taker], &b); err != nil {
+	var all []struct{ Contact string }
+	if err := json.Unmarshal(a.bound[taker], &all); err != nil {
 		tb.Fatal(err)
 	}
-	return b.Contact
+	return all[len(all)-1].Contact
 }
 
 // tap notes what the line sends over UDP.
@@ -390,12 +402,23 @@ func authorization(tb testing.TB, challenge, user, password string) string {
 // authorizationAgain answers a challenge for the nth time (RFC 7616, 3.4: nc).
 func authorizationAgain(tb testing.TB, challenge, user, password string, n int) string {
 	tb.Helper()
+	return credentials(tb, "REGISTER", challenge, user, password, n)
+}
+
+// authorizationFor answers a challenge to another method.
+func authorizationFor(tb testing.TB, method, challenge, user, password string) string {
+	tb.Helper()
+	return credentials(tb, method, challenge, user, password, 1)
+}
+
+func credentials(tb testing.TB, method, challenge, user, password string, n int) string {
+	tb.Helper()
 	chal, err := digest.ParseChallenge(challenge)
 	if err != nil {
 		tb.Fatalf("challenge %q: %v", challenge, err)
 	}
 	cred, err := digest.Digest(chal, digest.Options{
-		Method: "REGISTER", URI: "sip:" + gateway, Username: user, Password: password, Count: n,
+		Method: method, URI: "sip:" + gateway, Username: user, Password: password, Count: n,
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -40,7 +40,7 @@ const (
 
 // Keeper remembers dialogs over a crash. A Keep is made before the Tell that needs it, and is durable before it.
 type Keeper interface {
-	// Keep stores the dialog of a leg; the latest wins, nil forgets. It never blocks.
+	// Keep stores the dialog of a leg; the latest wins, nil forgets. It never blocks, and the bytes are its own from now on.
 	Keep(id call.ID, l call.Leg, dialog []byte)
 	// Kept are the dialogs of an earlier run.
 	Kept() iter.Seq2[call.ID, []byte]
@@ -64,11 +64,13 @@ const (
 )
 
 const (
-	quiet      = 30 * time.Second // without RTP from a party: OPTIONS in its dialog; also between two OPTIONS to a phone
-	idleTCP    = 5 * time.Minute  // a TCP connection on which nothing comes for so long is cut; a phone answers OPTIONS
-	longestUp  = time.Hour        // a caller rings for so long at most, unless its Expires says less
-	retryAfter = "10"             // seconds, in every 503
-	userAgent  = "Siaga112"       // without a version (RFC 3261, 20.35)
+	quiet         = 30 * time.Second // without RTP from a party: OPTIONS in its dialog; also between two OPTIONS to a phone
+	phoneQuiet    = 10 * time.Second // the same for a call taker's phone, and how long it has for the answer: it is
+	phonePatience = 8 * time.Second  // to be noticed within 20 s that a phone has vanished
+	idleTCP       = 5 * time.Minute  // a TCP connection on which nothing comes for so long is cut; a phone answers OPTIONS
+	longestUp     = time.Hour        // a caller rings for so long at most, unless its Expires says less
+	retryAfter    = "10"             // seconds, in every 503
+	userAgent     = "Siaga112"       // without a version (RFC 3261, 20.35)
 )
 
 // maxDatagram is the largest SIP message that is sent over UDP. sipgo refuses more than 1,300 bytes by default, responses
@@ -77,6 +79,9 @@ const maxDatagram = 65_000
 
 func init() {
 	sipgo.UDPMTUSize = maxDatagram + 200
+	// Our INVITE's transaction ends with its 2xx: one that comes again is acknowledged by its dialog (13.2.2.4), and needs no
+	// transaction to be seen.
+	sipgo.Timer_M = 0
 	// Its TCP transport takes no logger of ours and writes each malformed message whole at ERROR.
 	sipgo.SetDefaultLogger(slog.New(slog.DiscardHandler))
 }
@@ -92,7 +97,7 @@ func parseTag(s string) (call.ID, call.Leg, bool) {
 		return "", 0, false
 	}
 	id, err := call.ParseID(head)
-	if err != nil || id.Kind() != call.Call {
+	if err != nil || id.Kind() == call.Shift {
 		return "", 0, false
 	}
 	n, err := strconv.ParseUint(tail, 10, 16)

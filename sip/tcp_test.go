@@ -190,7 +190,8 @@ func TestTCPStranger(t *testing.T) {
 	})
 }
 
-// The phone's connection has gone: it is dialed anew, through Net, and what comes over the new one is heard.
+// RFC 3261, 18.1.1: the phone's connection has gone: it is dialed anew, through Net, and what comes over the new one is
+// heard.
 func TestTCPDialsAnew(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		p, conn := r.tcpPeer(desk)

@@ -65,11 +65,19 @@ func number(uri sipgo.Uri) string {
 		return ""
 	}
 	n, _, _ = strings.Cut(n, ";")
-	n = strings.NewReplacer("-", "", ".", "", "(", "", ")", "", " ", "").Replace(n)
+	n = strings.Map(noSeparator, n)
 	if strings.EqualFold(n, "anonymous") || strings.EqualFold(n, "unknown") {
 		return ""
 	}
 	return n
+}
+
+// noSeparator drops visual separators.
+func noSeparator(r rune) rune {
+	if strings.ContainsRune("-.() ", r) {
+		return -1
+	}
+	return r
 }
 
 // serves tells whether the trunk delivers calls to the number here.

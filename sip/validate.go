@@ -8,32 +8,38 @@ import (
 )
 
 // allow is what we understand (RFC 3261, 20.5).
-const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
+const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, REFER"
 
 // refusal is why a request is not served: a status, and the headers that its RFC wants beside it.
 type refusal struct {
 	code    int
-	reason  string
+	reason  string // "": the status's own phrase
 	headers []sipgo.Header
 }
 
-func refuse(code int, reason string, headers ...sipgo.Header) *refusal {
-	return &refusal{code: code, reason: reason, headers: headers}
+func refuse(code int, headers ...sipgo.Header) *refusal {
+	return &refusal{code: code, headers: headers}
 }
 
 // response answers the request with the refusal.
 func (r *refusal) response(req *sipgo.Request) *sipgo.Response {
-	res := respond(req, r.code, r.reason, nil)
+	res := respond(req, r.code, nil)
+	if r.reason != "" {
+		res.Reason = r.reason
+	}
 	for _, h := range r.headers {
-		res.AppendHeader(h)
+		res.AppendHeader(sipgo.HeaderClone(h))
 	}
 	return res
 }
 
 // respond builds a response of ours: sipgo copies the version of the request, which may be nonsense.
-func respond(req *sipgo.Request, code int, reason string, body []byte) *sipgo.Response {
-	res := sipgo.NewResponseFromRequest(req, code, reason, body)
+func respond(req *sipgo.Request, code int, body []byte) *sipgo.Response {
+	res := sipgo.NewResponseFromRequest(req, code, reasons[code], body)
 	res.SipVersion = "SIP/2.0"
+	if from := res.From(); from != nil && fromTag(res) == "" {
+		from.Params.Remove("tag")
+	}
 	if code > 100 {
 		res.AppendHeader(sipgo.NewHeader("Server", userAgent))
 	}
@@ -45,29 +51,32 @@ func respond(req *sipgo.Request, code int, reason string, body []byte) *sipgo.Re
 // An ACK is never answered: whoever calls drops it.
 func validate(req *sipgo.Request) *refusal {
 	if !strings.EqualFold(req.SipVersion, "SIP/2.0") {
-		return refuse(sipgo.StatusVersionNotSupported, "Version Not Supported")
+		return refuse(sipgo.StatusVersionNotSupported)
 	}
 	if what := malformed(req); what != "" {
-		return refuse(sipgo.StatusBadRequest, "Bad Request: "+what)
+		return &refusal{code: sipgo.StatusBadRequest, reason: "Bad Request: " + what}
 	}
-	if !strings.Contains(allow, string(req.Method)) {
-		return refuse(sipgo.StatusMethodNotAllowed, "Method Not Allowed", sipgo.NewHeader("Allow", allow))
+	if !lists(string(req.Method), []string{allow}) {
+		return refuse(sipgo.StatusMethodNotAllowed, sipgo.NewHeader("Allow", allow))
 	}
 	switch req.Recipient.Scheme {
 	case "sip", "sips", "tel":
 	default:
-		return refuse(416, "Unsupported URI Scheme")
+		return refuse(416)
 	}
 	if h := req.MaxForwards(); h != nil && h.Val() == 0 && req.Method != sipgo.OPTIONS {
-		return refuse(sipgo.StatusTooManyHops, "Too Many Hops")
+		return refuse(sipgo.StatusTooManyHops)
 	}
 	if req.Method != sipgo.ACK && req.Method != sipgo.CANCEL {
 		if names := required(req); names != "" {
-			return refuse(sipgo.StatusBadExtension, "Bad Extension", sipgo.NewHeader("Unsupported", names))
+			return refuse(sipgo.StatusBadExtension, sipgo.NewHeader("Unsupported", names))
 		}
 	}
-	if len(req.Body()) > 0 && req.Method == sipgo.INVITE && !isSDP(req) {
-		return refuse(sipgo.StatusUnsupportedMediaType, "Unsupported Media Type", sipgo.NewHeader("Accept", "application/sdp"))
+	if encoded(req) {
+		return refuse(sipgo.StatusUnsupportedMediaType, sipgo.NewHeader("Accept-Encoding", "identity"))
+	}
+	if len(req.Body()) > 0 && describes(req.Method) && !isSDP(req) {
+		return refuse(sipgo.StatusUnsupportedMediaType, sipgo.NewHeader("Accept", "application/sdp"))
 	}
 	return nil
 }
@@ -86,11 +95,11 @@ func malformed(req *sipgo.Request) string {
 		return "a mandatory header cannot be read"
 	case cseq.MethodName != req.Method:
 		return "the CSeq method differs"
-	case req.From().Params.GetOr("tag", "") == "":
+	case fromTag(req) == "" && !isOld(req): // RFC 2543 knew none (12.1.1)
 		return "From has no tag"
 	case len(req.GetHeaders("Contact")) != 1 && req.Method == sipgo.INVITE:
 		return "an INVITE has one Contact"
-	case req.Method == sipgo.INVITE && req.Contact() == nil:
+	case req.Method == sipgo.INVITE && (req.Contact() == nil || req.Contact().Address.Wildcard):
 		return "the Contact cannot be read"
 	}
 	return ""
@@ -99,10 +108,34 @@ func malformed(req *sipgo.Request) string {
 // required lists the extensions that the request requires and we do not have.
 func required(req *sipgo.Request) string {
 	var names []string
-	for _, h := range req.GetHeaders("Require") {
-		names = append(names, h.Value())
+	for _, v := range fields(req, "Require") {
+		for name := range strings.SplitSeq(v, ",") {
+			if name = strings.TrimSpace(name); name != "" && !lists(name, []string{supported}) {
+				names = append(names, name)
+			}
+		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// isOld tells whether the request comes from an RFC 2543 peer: its branch has no magic cookie (8.1.1.7).
+func isOld(req *sipgo.Request) bool {
+	return !strings.HasPrefix(req.Via().Params.GetOr("branch", ""), sipgo.RFC3261BranchMagicCookie)
+}
+
+// describes tells whether a body of the method is a session description.
+func describes(m sipgo.RequestMethod) bool {
+	return m == sipgo.INVITE || m == sipgo.UPDATE || m == sipgo.PRACK
+}
+
+// encoded tells whether the body has an encoding that we would have to undo (20.12).
+func encoded(req *sipgo.Request) bool {
+	for _, v := range fields(req, "Content-Encoding", "e") {
+		if !strings.EqualFold(strings.TrimSpace(v), "identity") {
+			return len(req.Body()) > 0
+		}
+	}
+	return false
 }
 
 func isSDP(req *sipgo.Request) bool {

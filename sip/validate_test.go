@@ -16,10 +16,11 @@ import (
 	"github.com/siaga112/siaga112/sip"
 )
 
+// RFC 3261, 8.1.1 and 8.2: what a request must have, and what it is refused with.
 func TestValidate(t *testing.T) {
 	tests := []struct {
 		name     string
-		old, new string // replaced in a good INVITE
+		old, new string // replaced in a good INVITE; several by |
 		want     int
 		header   string
 	}{
@@ -30,14 +31,27 @@ func TestValidate(t *testing.T) {
 		{"two From headers", "To: ", "From: <sip:x@h>;tag=2\nTo: ", 400, ""},
 		{"no Call-ID", "Call-ID: one@10.0.2.1\n", "", 400, ""},
 		{"no Contact in an INVITE (8.1.1.8)", "Contact: <sip:+62811@10.0.2.1:5066>\n", "", 400, ""},
+		{"a Contact for all addresses (8.1.1.8)", "<sip:+62811@10.0.2.1:5066>", "*", 400, ""},
 		{"a method that we do not have (8.2.1)", "INVITE", "PUBLISH", 405, "Allow: INVITE"},
 		{"a scheme that we do not have (8.2.2.1)", "sip:112@10.0.0.1 SIP", "http:112 SIP", 416, ""},
 		{"no hops left (16.3)", "Max-Forwards: 30", "Max-Forwards: 0", 483, ""},
-		{"an extension that we do not have (8.2.2.3)", "Max-Forwards: 30", "Require: 100rel\nMax-Forwards: 30", 420, "Unsupported: 100rel"},
+		{"no hops left for OPTIONS: it is for us (11)", "INVITE sip:112@10.0.0.1 SIP/2.0|7 INVITE|Max-Forwards: 30", "OPTIONS sip:112@10.0.0.1 SIP/2.0|7 OPTIONS|Max-Forwards: 0", 0, ""},
+		{"CANCEL and ACK require nothing (8.2.2.3)", "INVITE|Max-Forwards: 30", "CANCEL|Require: gruu\nMax-Forwards: 30", 0, ""},
+		{"an ACK neither (8.2.2.3)", "INVITE|Max-Forwards: 30", "ACK|Require: gruu\nMax-Forwards: 30", 0, ""},
+		{"two Contacts in an INVITE (8.1.1.8)", "Max-Forwards: 30", "Contact: <sip:x@h>\nMax-Forwards: 30", 400, ""},
+		{"sips (19.1)", "INVITE sip:112", "INVITE sips:112", 0, ""},
+		{"tel (RFC 3966)", "INVITE sip:112@10.0.0.1", "INVITE tel:112", 0, ""},
+		{"the version in small letters (7.1)", "10.0.0.1 SIP/2.0", "10.0.0.1 sip/2.0", 0, ""},
+		{"an encoding of no body (20.12)", "Max-Forwards: 30", "Content-Encoding: gzip\nMax-Forwards: 30", 0, ""},
+		{"an extension that we do not have (8.2.2.3)", "Max-Forwards: 30", "Require: 100rel, gruu\nMax-Forwards: 30", 420, "Unsupported: gruu"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			req := request(t, strings.ReplaceAll(invite, tt.old, tt.new))
+			text, news := invite, strings.Split(tt.new, "|")
+			for i, old := range strings.Split(tt.old, "|") {
+				text = strings.ReplaceAll(text, old, news[i])
+			}
+			req := request(t, text)
 			code, _, res := sip.Validate(req)
 			if code != tt.want {
 				t.Fatalf("refused with %d, want %d", code, tt.want)
@@ -52,11 +66,40 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// RFC 3261, 8.2.3: a body of another type gets 415 with Accept.
 func TestValidateBodyType(t *testing.T) {
 	text := strings.Replace(invite, "Content-Length: 0\n\n", "Content-Type: text/plain\nContent-Length: 2\n\nhi", 1)
 	code, _, res := sip.Validate(request(t, text))
 	if code != 415 || !strings.Contains(res.String(), "Accept: application/sdp") {
 		t.Errorf("got %d\n%v", code, res)
+	}
+}
+
+// RFC 3261, 8.2.3, 20.12 and 20.15: which bodies are read. What a method does not read may be of any type.
+func TestBodies(t *testing.T) {
+	const sdp = "Content-Type: application/sdp"
+	for name, tt := range map[string]struct {
+		method, headers string
+		want            int
+	}{
+		"SDP":                        {"INVITE", sdp, 0},
+		"SDP with a parameter":       {"INVITE", "Content-Type: Application/SDP ;charset=utf-8", 0},
+		"no type":                    {"INVITE", "X: y", 415},
+		"an UPDATE of another type":  {"UPDATE", "Content-Type: text/plain", 415},
+		"a PRACK of another type":    {"PRACK", "Content-Type: text/plain", 415},
+		"a BYE of another type":      {"BYE", "Content-Type: text/plain", 0},
+		"identity":                   {"INVITE", sdp + "\nContent-Encoding: Identity", 0},
+		"another encoding":           {"INVITE", sdp + "\nContent-Encoding: gzip", 415},
+		"another encoding, short":    {"INVITE", sdp + "\ne: gzip", 415},
+		"another encoding, any type": {"BYE", "Content-Type: text/plain\nContent-Encoding: gzip", 415},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.ReplaceAll(invite, "INVITE", tt.method)
+			text = strings.Replace(text, "Content-Length: 0\n\n", tt.headers+"\nContent-Length: 2\n\nhi", 1)
+			if code, why, _ := sip.Validate(request(t, text)); code != tt.want {
+				t.Errorf("%d %s, want %d", code, why, tt.want)
+			}
+		})
 	}
 }
 
@@ -156,6 +199,7 @@ func TestNonce(t *testing.T) {
 	}
 }
 
+// RFC 7616, 3.4.1: the right response and others.
 func TestAuthenticate(t *testing.T) {
 	const ha1 = "939e7578ed9e3c518a452acee763bce9" // an HA1 as it is stored
 	chal := &digest.Challenge{Realm: "siaga112", Nonce: "n", Algorithm: "MD5", QOP: []string{"auth"}}
