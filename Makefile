@@ -2,6 +2,7 @@
 # make test   everything that must pass: lint, unit, stories, race, end to end with real SIP phones
 # make lint   only what needs no run
 # make bench  the hot paths, in benchstat's form (COUNT=10 for a comparison)
+# make load   what a call costs under load, beside a bare SIP program: minutes, and SIPp
 # make fuzz   each fuzz target for FUZZTIME
 # make build  bin/siaga112
 
@@ -16,7 +17,7 @@ GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.
 # Where real SIP phones are driven a test takes minutes; everywhere else a minute means that it hangs.
 E2E := ./cmd/siaga112
 
-.PHONY: demo test lint bench fuzz build tools vet unit e2e
+.PHONY: demo test lint bench load fuzz build tools vet unit e2e
 
 demo: build
 	bin/siaga112 demo $(ARGS)
@@ -41,7 +42,10 @@ e2e:
 	@.ci/gotest 5m $(E2E)
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
+	$(GO) test -run '^$$' -bench . -skip '^BenchmarkLoad' -benchmem -count $(COUNT) ./...
+
+load: tools
+	$(GO) test -timeout 20m -run '^$$' -bench '^BenchmarkLoad' -benchtime 1x -count $(COUNT) $(E2E)
 
 # Minimizing an input that is only interesting is cut short: it would eat most of the time.
 fuzz:

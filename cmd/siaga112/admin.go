@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5" // RFC 7616's HA1 for phones that know nothing newer
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -206,10 +208,28 @@ func (w working) View(context.Context) (web.View, error) {
 			ID: c.ID, Caller: c.Caller, Since: c.Since, P: p, Delay: c.Delay, Passed: uint8(c.Passed), Ringing: c.Ringing,
 		})
 	}
-	for _, t := range v.Takers {
-		out.Takers = append(out.Takers, web.Taker{Name: t.ID, Department: t.Department, State: t.State, Since: t.Since, Call: t.Call})
+	known := w.attested(v)
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		out.Takers = append(out.Takers, known[name])
 	}
 	return out, nil
+}
+
+// attested is what the desk and the line know of each taker whose phone is registered.
+func (g *gateway) attested(v queue.View) map[call.TakerID]web.Taker {
+	out := map[call.TakerID]web.Taker{}
+	for _, t := range v.Takers {
+		out[t.ID] = web.Taker{Name: t.ID, Department: t.Department, State: t.State, Since: t.Since, Call: t.Call, Rang: t.Rang, Answered: t.Answered}
+	}
+	for _, p := range g.line.Phones() {
+		t, ok := out[p.Taker]
+		if !ok { // registered, but it has not answered yet
+			t = web.Taker{Name: p.Taker, State: call.Off}
+		}
+		t.Registered, t.Reachable = p.Registered, p.Answers
+		out[p.Taker] = t
+	}
+	return out
 }
 
 // deskError says in web's words what the desk or the store refused.
@@ -249,23 +269,23 @@ type roster struct {
 	running *gateway
 }
 
-// Takers are all accounts, by name, with what the desk knows.
+// Takers are all accounts, by name, with what the desk and the line know.
 func (r roster) Takers(context.Context) ([]web.Taker, error) {
 	accounts, err := r.store.Takers()
 	if err != nil {
 		return nil, err
 	}
+	var known map[call.TakerID]web.Taker
+	if r.running != nil {
+		known = r.running.attested(r.running.desk.View())
+	}
 	out := make([]web.Taker, 0, len(accounts))
 	for _, a := range accounts {
-		t := web.Taker{Name: a.ID, Department: a.Department, Added: a.Added}
-		if r.running != nil {
+		t := known[a.ID]
+		if r.running != nil && t.State == "" {
 			t.State = call.Off
-			for _, s := range r.running.desk.View().Takers {
-				if s.ID == a.ID {
-					t.State, t.Since, t.Call = s.State, s.Since, s.Call
-				}
-			}
 		}
+		t.Name, t.Department, t.Added, t.Digest = a.ID, a.Department, a.Added, a.Digest()
 		out = append(out, t)
 	}
 	slices.SortFunc(out, func(a, b web.Taker) int { return strings.Compare(string(a.Name), string(b.Name)) })
@@ -273,21 +293,21 @@ func (r roster) Takers(context.Context) ([]web.Taker, error) {
 }
 
 // AddTaker makes an account; it is an act in the ledger.
-func (r roster) AddTaker(ctx context.Context, name call.TakerID, department, password string) error {
-	if err := web.CheckTaker(name, department, password); err != nil {
+func (r roster) AddTaker(ctx context.Context, a web.Account) error {
+	if err := web.CheckAccount(a); err != nil {
 		return err
 	}
 	accounts, err := r.store.Takers()
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(accounts, func(t store.Taker) bool { return t.ID == name }) {
-		return fmt.Errorf("taker %s exists: %w; remove it first to give it a new password", name, web.ErrConflict)
+	if slices.ContainsFunc(accounts, func(t store.Taker) bool { return t.ID == a.Name }) {
+		return fmt.Errorf("taker %s exists: %w; remove it first to give it a new password", a.Name, web.ErrConflict)
 	}
-	if err := r.store.PutTaker(account(r.realm, name, department, password)); err != nil {
+	if err := r.store.PutTaker(account(r.realm, a)); err != nil {
 		return err
 	}
-	return appended(ctx, r.store, act("taker-added", strings.TrimSpace(string(name)+" "+department)))
+	return appended(ctx, r.store, act("taker-added", strings.TrimSpace(string(a.Name)+" "+a.Department)))
 }
 
 // RemoveTaker removes an account and its registration; it is an act in the ledger.
@@ -300,17 +320,20 @@ func (r roster) RemoveTaker(ctx context.Context, name call.TakerID) error {
 		return err
 	}
 	if r.running != nil {
-		r.running.line.Forget(name)
+		r.running.line.Forget(name) //nolint:contextcheck // what the line does about its phones outlives this request
 	}
 	return appended(ctx, r.store, act("taker-removed", string(name)))
 }
 
-// account is a taker with the hashes of the password, and not the password.
-func account(realm string, name call.TakerID, department, password string) store.Taker {
-	a1 := []byte(string(name) + ":" + realm + ":" + password)
-	short, long := md5.Sum(a1), sha256.Sum256(a1)
+// account is a taker with the hash of the password by the account's digest algorithm, and neither another hash nor the
+// password.
+func account(realm string, a web.Account) store.Taker {
+	h, digest := md5.New(), cmp.Or(a.Digest, web.Digests[0])
+	if digest == "SHA-256" {
+		h = sha256.New()
+	}
+	fmt.Fprintf(h, "%s:%s:%s", a.Name, realm, a.Password)
 	return store.Taker{
-		ID: name, Department: department, Added: time.Now(),
-		HA1: map[string]string{"MD5": hex.EncodeToString(short[:]), "SHA-256": hex.EncodeToString(long[:])},
+		ID: a.Name, Department: a.Department, Added: time.Now(), HA1: map[string]string{digest: hex.EncodeToString(h.Sum(nil))},
 	}
 }

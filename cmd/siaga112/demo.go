@@ -129,7 +129,7 @@ func (d *demo) history(ctx context.Context) (report web.Report, err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	for _, t := range d.staff {
-		if err := s.PutTaker(account(d.cfg.SIP.Realm, t.ID, t.Department, t.Password)); err != nil {
+		if err := s.PutTaker(account(d.cfg.SIP.Realm, web.Account{Name: t.ID, Department: t.Department, Password: t.Password})); err != nil {
 			return report, err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/siaga112/siaga112/config"
 	"github.com/siaga112/siaga112/sip/media"
 	"github.com/siaga112/siaga112/store"
+	"github.com/siaga112/siaga112/web"
 )
 
 // settings is a configuration of the tests with real sockets: any free port, and the given keys of the file.
@@ -44,7 +45,7 @@ func enroll(t *testing.T, cfg *config.Config, takers ...string) {
 		t.Fatal(err)
 	}
 	for _, name := range takers {
-		if err := s.PutTaker(account(cfg.SIP.Realm, call.TakerID(name), "PMI", name+"-pw")); err != nil {
+		if err := s.PutTaker(account(cfg.SIP.Realm, web.Account{Name: call.TakerID(name), Department: "PMI", Password: name + "-pw"})); err != nil {
 			t.Fatal(err)
 		}
 	}

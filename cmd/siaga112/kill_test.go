@@ -13,23 +13,23 @@ import (
 )
 
 // build makes the program as a user has it.
-func build(t *testing.T) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "siaga112")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", file, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+func build(tb testing.TB) string {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "siaga112")
+	if out, err := exec.CommandContext(tb.Context(), "go", "build", "-o", file, ".").CombinedOutput(); err != nil {
+		tb.Fatalf("build: %v\n%s", err, out)
 	}
 	return file
 }
 
 // run runs a command line of the program to its end.
-func run(t *testing.T, program string, args ...string) string {
-	t.Helper()
+func run(tb testing.TB, program string, args ...string) string {
+	tb.Helper()
 	var out bytes.Buffer
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", filepath.Base(program), strings.Join(args, " "), err, out.String())
+		tb.Fatalf("%s %s: %v\n%s", filepath.Base(program), strings.Join(args, " "), err, out.String())
 	}
 	return out.String()
 }

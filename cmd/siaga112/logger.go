@@ -40,7 +40,8 @@ type lines struct {
 	done chan struct{}
 
 	mu      sync.Mutex
-	queued  [][]byte
+	text    []byte // whole lines
+	queued  int    // so many
 	dropped int
 	closed  bool
 	signal  chan struct{} // capacity 1: there is something to do
@@ -55,10 +56,11 @@ func newLines(w io.Writer) *lines {
 // Write queues a line.
 func (l *lines) Write(b []byte) (int, error) {
 	l.mu.Lock()
-	if l.closed || len(l.queued) >= maxLines {
+	if l.closed || l.queued >= maxLines {
 		l.dropped++
 	} else {
-		l.queued = append(l.queued, append([]byte(nil), b...))
+		l.text = append(l.text, b...)
+		l.queued++
 	}
 	l.mu.Unlock()
 	l.wake()
@@ -75,20 +77,25 @@ func (l *lines) wake() {
 	}
 }
 
-func (l *lines) take() (queued [][]byte, dropped int, closed bool) {
+// take removes what is queued; the next lines go into spare.
+func (l *lines) take(spare []byte) (text []byte, dropped int, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	queued, dropped, l.queued, l.dropped = l.queued, l.dropped, nil, 0
-	return queued, dropped, l.closed
+	text, dropped, closed = l.text, l.dropped, l.closed
+	l.text, l.queued, l.dropped = spare[:0], 0, 0
+	return text, dropped, closed
 }
 
-// run writes until close. A write that fails loses its line: the log's reader has gone, the calls have not.
+// run writes until close. A write that fails loses its lines: the log's reader has gone, the calls have not.
 func (l *lines) run() {
 	defer close(l.done)
+	var text []byte
 	for {
-		queued, dropped, closed := l.take()
-		for _, b := range queued {
-			_, _ = l.w.Write(b) // there is nowhere to say that it failed
+		var dropped int
+		var closed bool
+		text, dropped, closed = l.take(text)
+		if len(text) > 0 {
+			_, _ = l.w.Write(text) // there is nowhere to say that it failed
 		}
 		if dropped > 0 {
 			_, _ = fmt.Fprintf(l.w, "%s\twarn\tlog\t%d lines were lost: nobody read them in time\n", time.Now().UTC().Format(time.RFC3339), dropped)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -17,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -28,20 +30,20 @@ const (
 )
 
 // tool finds a program of a real peer. Without it the test is skipped, in CI it fails.
-func tool(t *testing.T, name, pkg string) string {
-	t.Helper()
+func tool(tb testing.TB, name, pkg string) string {
+	tb.Helper()
 	path, err := exec.LookPath(name)
 	if err == nil {
 		return path
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is missing: apt-get install %s", name, pkg)
+		tb.Fatalf("%s is missing: apt-get install %s", name, pkg)
 	}
-	t.Skipf("%s is missing: apt-get install %s", name, pkg)
+	tb.Skipf("%s is missing: apt-get install %s", name, pkg)
 	return ""
 }
 
-// process runs a program until the test ends; its output is shown when the test fails.
+// process runs a program until the test ends; its output is shown when the test fails. Stderr may go elsewhere.
 type process struct {
 	cmd  *exec.Cmd
 	out  lockedBuffer
@@ -66,23 +68,26 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func start(t *testing.T, cmd *exec.Cmd) *process {
-	t.Helper()
+func start(tb testing.TB, cmd *exec.Cmd) *process {
+	tb.Helper()
 	p := &process{cmd: cmd, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.out, &p.out
+	cmd.Stdout = &p.out
+	if cmd.Stderr == nil {
+		cmd.Stderr = &p.out
+	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	go func() { p.err = cmd.Wait(); close(p.done) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		select {
 		case <-p.done:
 		default:
 			_ = cmd.Process.Kill() // it may end by itself in between
 			<-p.done
 		}
-		if t.Failed() {
-			t.Logf("%s:\n%s", filepath.Base(cmd.Path), tail(p.out.String(), 6000))
+		if tb.Failed() {
+			tb.Logf("%s:\n%s", filepath.Base(cmd.Path), tail(p.out.String(), 6000))
 		}
 	})
 	return p
@@ -91,58 +96,84 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
 // wait fails the test when the program does not end well in time.
-func (p *process) wait(t *testing.T, d time.Duration) {
-	t.Helper()
+func (p *process) wait(tb testing.TB, d time.Duration) {
+	tb.Helper()
 	select {
 	case <-p.done:
 		if p.err != nil {
-			t.Errorf("%s: %v", filepath.Base(p.cmd.Path), p.err)
+			tb.Errorf("%s: %v", filepath.Base(p.cmd.Path), p.err)
 		}
 	case <-time.After(d):
-		t.Fatalf("%s did not end in %s", filepath.Base(p.cmd.Path), d)
+		tb.Fatalf("%s did not end in %s", filepath.Base(p.cmd.Path), d)
 	}
 }
 
 // sipp starts SIPp as the trunk with a scenario of testdata/sipp.
-func sipp(t *testing.T, gateway, scenario, caller string, more ...string) *process {
-	t.Helper()
+func sipp(tb testing.TB, gateway, scenario, caller string, more ...string) *process {
+	tb.Helper()
 	file, err := filepath.Abs(filepath.Join("..", "..", "testdata", "sipp", scenario+".xml"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	args := append([]string{
 		gateway, "-sf", file, "-s", "112", "-key", "caller", caller, "-i", trunkIP, "-mi", trunkIP,
-		"-p", strconv.Itoa(freePort(t, trunkIP)), "-mp", strconv.Itoa(freePort(t, trunkIP)), "-nostdin", "-timeout", "120s", "-trace_err", "-trace_screen",
+		"-p", strconv.Itoa(freePort(tb, trunkIP)), "-mp", strconv.Itoa(freePort(tb, trunkIP)), "-nostdin", "-timeout", "120s", "-trace_err", "-trace_screen",
 	}, more...)
-	cmd := exec.Command(tool(t, "sipp", "sip-tester"), args...)
-	cmd.Dir = t.TempDir()
-	t.Cleanup(func() {
+	cmd := exec.Command(tool(tb, "sipp", "sip-tester"), args...)
+	cmd.Dir = tb.TempDir()
+	tb.Cleanup(func() {
 		logs, _ := filepath.Glob(filepath.Join(cmd.Dir, "*_errors.log"))
 		for _, l := range logs {
-			if b, err := os.ReadFile(l); err == nil && t.Failed() {
-				t.Logf("sipp's errors:\n%s", tail(string(b), 4000))
+			if b, err := os.ReadFile(l); err == nil && tb.Failed() {
+				tb.Logf("sipp's errors:\n%s", tail(string(b), 4000))
 			}
 		}
 	})
-	return start(t, cmd)
+	return start(tb, cmd)
 }
 
-// freePort is an even UDP port that nobody has now.
-func freePort(t *testing.T, ip string) int {
-	t.Helper()
-	for {
-		c, err := net.ListenPacket("udp", ip+":0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := c.LocalAddr().(*net.UDPAddr).Port
-		if err := c.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if port%2 == 0 {
-			return port
+// The ports of real peers lie below those that the system gives away by itself, and below the gateway's own for sound: who
+// is to listen on one later finds it free.
+const firstPort, lastPort = 10000, 19999
+
+// given counts the ports that were given to peers; another run of these tests begins elsewhere.
+var given atomic.Int64
+
+func init() { given.Store(int64(os.Getpid()*832) % (lastPort - firstPort)) }
+
+// freePort is an even port that nobody has, and the next three are free too.
+func freePort(tb testing.TB, ip string) int { tb.Helper(); return freePorts(tb, ip, 4) }
+
+// freePorts is the first of n ports that nobody has, over UDP and TCP; it is even. No port is given twice.
+func freePorts(tb testing.TB, ip string, n int) int {
+	tb.Helper()
+	n += n % 2
+	for range 100 {
+		end := given.Add(int64(n)) % (lastPort - firstPort)
+		if first := firstPort + int(end)&^1; first+n <= lastPort && free(ip, first, n) {
+			return first
 		}
 	}
+	tb.Fatalf("no %d ports are free from %d to %d", n, firstPort, lastPort)
+	return 0
+}
+
+func free(ip string, first, n int) bool {
+	for port := first; port < first+n; port++ {
+		at := net.JoinHostPort(ip, strconv.Itoa(port))
+		udp, err := net.ListenPacket("udp", at)
+		if err != nil {
+			return false
+		}
+		tcp, err := net.Listen("tcp", at)
+		if err := errors.Join(err, udp.Close()); err != nil {
+			return false
+		}
+		if err := tcp.Close(); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // baresip is one softphone and its control connection.
@@ -168,7 +199,7 @@ func startBaresip(t *testing.T, gateway, user, password, transport string, auto 
 	modules := baresipModules(t)
 	dir := t.TempDir()
 	control := freePort(t, gatewayIP)
-	rtp := 40000 + 2*(freePort(t, gatewayIP)%5000)
+	rtp := freePorts(t, gatewayIP, 100)
 	wav := filepath.Join(dir, "tone.wav")
 	write(t, wav, toneWAV(tone, 90*time.Second))
 	write(t, filepath.Join(dir, "config"), fmt.Appendf(nil, `
@@ -213,26 +244,26 @@ snd_path %[3]s
 }
 
 // baresipModules is the folder of its modules: with or without the machine's architecture in its path.
-func baresipModules(t *testing.T) string {
-	t.Helper()
+func baresipModules(tb testing.TB) string {
+	tb.Helper()
 	for _, pattern := range []string{"/usr/lib/baresip/modules", "/usr/lib/*/baresip/modules", "/usr/local/lib/baresip/modules"} {
 		if found, err := filepath.Glob(pattern); err == nil && len(found) > 0 {
 			return found[0]
 		}
 	}
-	t.Fatal("baresip's modules are not where Debian puts them")
+	tb.Fatal("baresip's modules are not where Debian puts them")
 	return ""
 }
 
-func connect(t *testing.T, addr string) net.Conn {
-	t.Helper()
+func connect(tb testing.TB, addr string) net.Conn {
+	tb.Helper()
 	for range 100 {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			return c
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatalf("nobody listens on %s", addr)
+	tb.Fatalf("nobody listens on %s", addr)
 	return nil
 }
 
@@ -359,16 +390,16 @@ func toneWAV(hz float64, d time.Duration) []byte {
 	return b.Bytes()
 }
 
-func write(t *testing.T, file string, b []byte) {
-	t.Helper()
+func write(tb testing.TB, file string, b []byte) {
+	tb.Helper()
 	if err := os.WriteFile(file, b, 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // eventually waits until ok, at most 20 seconds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	for range 400 {
 		if ok() {
 			return
@@ -376,5 +407,5 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	buf := make([]byte, 1<<16)
-	t.Fatalf("not within 20 s: %s\n%s", what, buf[:runtime.Stack(buf, true)])
+	tb.Fatalf("not within 20 s: %s\n%s", what, buf[:runtime.Stack(buf, true)])
 }

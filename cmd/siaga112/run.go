@@ -57,7 +57,7 @@ func open(cfg *config.Config, p parts) (_ *gateway, err error) {
 			err = errors.Join(err, g.close())
 		}
 	}()
-	prompt, err := announcement(cfg)
+	prompts, err := sounds(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -71,14 +71,14 @@ func open(cfg *config.Config, p parts) (_ *gateway, err error) {
 	if err != nil {
 		return nil, err
 	}
-	scorer, err := learned(g.store, cfg.Prank.MaxDelay)
-	if err != nil {
-		return nil, err
-	}
+	scorer := prank.New(cfg.Prank.MaxDelay)
 	g.desk = queue.New(queue.Options{
 		Queue: cfg.Queue, Answer: cfg.SIP.Answer, MaxCalls: cfg.SIP.MaxCalls,
 		Scorer: scorer, Journal: g.store, Alarm: alarms.set, Log: p.Log.Named("desk"), NewID: call.NewID,
 	})
+	if err := g.learn(scorer); err != nil {
+		return nil, err
+	}
 	unfinished, alive, err := g.takeUp()
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func open(cfg *config.Config, p parts) (_ *gateway, err error) {
 		g.desk.Tell(id, call.Restored{Node: cfg.Node, Gap: max(0, time.Since(alive))})
 	}
 	g.line, err = sip.Open(sip.Options{
-		Config: cfg, Net: p.Net, Prompt: prompt, Intake: g.desk, Keeper: g.store, Accounts: g.store,
+		Config: cfg, Net: p.Net, Prompts: prompts, Intake: g.desk, Keeper: g.store, Accounts: g.store,
 		Secret: g.store.Secret(), Alarm: alarms.set, Log: p.Log,
 	})
 	if err != nil {
@@ -157,35 +157,46 @@ func openLegs(entries []call.Entry) []call.Leg {
 	return open
 }
 
-// announcement is what waiting callers hear.
-func announcement(cfg *config.Config) (*media.Prompt, error) {
-	if cfg.Queue.Announcement == "" {
-		return media.Announcement(), nil
+// sounds are the prompts: the built-in ones, and what the configuration names.
+func sounds(cfg *config.Config) (*media.Library, error) {
+	read := func(key, file string) (*media.Prompt, error) {
+		if file == "" {
+			return nil, nil //nolint:nilnil // no file: the built-in sound
+		}
+		p, err := media.ReadPrompt(file)
+		if err != nil {
+			return nil, fmt.Errorf("%s: queue.%s: %w", cfg.File, key, err)
+		}
+		return p, nil
 	}
-	p, err := media.ReadPrompt(cfg.Queue.Announcement)
+	announcement, err := read("announcement", cfg.Queue.Announcement)
 	if err != nil {
-		return nil, fmt.Errorf("%s: queue.announcement: %w", cfg.File, err)
+		return nil, err
 	}
-	return p, nil
+	music, err := read("music", cfg.Queue.Music)
+	if err != nil {
+		return nil, err
+	}
+	return media.NewLibrary(announcement, music), nil
 }
 
-// learned is a scorer that knows all sealed records.
-func learned(s *store.Store, maxDelay time.Duration) (*prank.Scorer, error) {
-	scorer := prank.New(maxDelay)
-	for piece, err := range s.Scan(context.Background(), 0) {
+// learn shows all sealed records to the scorer, and to the desk, which remembers whom each taker talked with last.
+func (g *gateway) learn(scorer *prank.Scorer) error {
+	for piece, err := range g.store.Scan(context.Background(), 0) {
 		if err != nil {
-			return nil, fmt.Errorf("learn from the records: %w", err)
+			return fmt.Errorf("learn from the records: %w", err)
 		}
 		if piece.Of.Kind() != call.Call || len(piece.Body) == 0 {
 			continue
 		}
 		r, err := call.ParseRecord(piece.Body)
 		if err != nil {
-			return nil, fmt.Errorf("learn from record %d: %w", piece.Seq, err)
+			return fmt.Errorf("learn from record %d: %w", piece.Seq, err)
 		}
 		scorer.Learn(r)
+		g.desk.Remember(r)
 	}
-	return scorer, nil
+	return nil
 }
 
 // serveAdmin opens the administration socket.

@@ -100,7 +100,7 @@ func (checkCommand) Run(c *commands, t terminal) error {
 	if err != nil {
 		return err
 	}
-	if _, err := announcement(cfg); err != nil {
+	if _, err := sounds(cfg); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(t.out, "%s is good: node %s, %d trunk(s), data in %s\n", cfg.File, cfg.Node, len(cfg.Trunks), cfg.Data)

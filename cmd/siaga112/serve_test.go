@@ -150,7 +150,7 @@ func TestActsAreJournaled(t *testing.T) {
 	cfg := settings(t, t.TempDir(), "queue", "longest-idle")
 	g := running(t, cfg)
 	b, ctx := g.backend(), t.Context()
-	if err := b.Roster.AddTaker(ctx, "lusia", "PMI", "rahasia-sekali"); err != nil {
+	if err := b.Roster.AddTaker(ctx, web.Account{Name: "lusia", Department: "PMI", Password: "rahasia-sekali"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Ledger.Export(ctx, &bytes.Buffer{}, "csv", time.Time{}, time.Now()); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/siaga112/siaga112/queue"
 	"github.com/siaga112/siaga112/sip/siptest"
 	"github.com/siaga112/siaga112/store"
+	"github.com/siaga112/siaga112/web"
 )
 
 var update = flag.Bool("update", false, "write the journals and ends of the stories anew")
@@ -62,7 +63,7 @@ func fill(t *testing.T, cfg *config.Config, s siptest.Setting) {
 		t.Fatal(err)
 	}
 	for _, k := range s.Takers {
-		if err := st.PutTaker(account(cfg.SIP.Realm, k.ID, k.Department, k.Password)); err != nil {
+		if err := st.PutTaker(account(cfg.SIP.Realm, web.Account{Name: k.ID, Department: k.Department, Password: k.Password, Digest: k.Digest})); err != nil {
 			t.Fatal(err)
 		}
 	}
