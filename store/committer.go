@@ -14,7 +14,8 @@ import (
 
 const (
 	batchMax   = 1000                   // events in one transaction
-	restEach   = 300 * time.Microsecond // after a commit, for each event in it
+	restFrom   = 4                      // events in a commit, from which on it is followed by a rest
+	restEach   = 300 * time.Microsecond // for each of them
 	restMax    = 8 * time.Millisecond
 	alarmAfter = 200 * time.Millisecond // a commit that takes longer raises the alarm
 	pauseFirst = 20 * time.Millisecond  // before the second attempt; doubled each time
@@ -108,9 +109,14 @@ func (s *Store) run() {
 }
 
 // rest lets events come together for the next commit, for a commit costs more than what is in it. It is as long as the last
-// one was large: at 1,000 events a second about half as long as a commit; above 3,300 it grows to restMax.
+// one was large, up to restMax at 3,300 events a second. After few events there is none: nobody else is coming, and a timer
+// is late by a millisecond.
 func (s *Store) rest(last []*op) {
-	t := time.NewTimer(min(restMax, time.Duration(weight(last))*restEach))
+	n := weight(last)
+	if n < restFrom {
+		return
+	}
+	t := time.NewTimer(min(restMax, time.Duration(n)*restEach))
 	defer t.Stop()
 	select {
 	case <-t.C:
