@@ -152,7 +152,7 @@ type legID struct {
 type aside struct {
 	at      time.Time
 	by      call.TakerID // who listens to the answer to a feature code; "": nobody
-	dropped time.Time // zero: it was not
+	dropped time.Time    // zero: it was not
 	code    int
 }
 
