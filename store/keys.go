@@ -13,20 +13,23 @@ import (
 
 // The buckets. Numbers in keys are big-endian, so that keys sort as numbers do.
 const (
-	bucketLive  = "live"  // subject, N (4) → the entry's line
-	bucketLeg   = "leg"   // call, leg (2) → dialog
-	bucketRec   = "rec"   // seq (8) → leaf (32), nonce (32), body
-	bucketID    = "id"    // subject, seq (8) → nothing
-	bucketIdx   = "idx"   // field (1), 0, value, 0, time (12), seq (8) → nothing
-	bucketTree  = "tree"  // index (8) → hash (32)
-	bucketTodo  = "todo"  // call → why it is still open
-	bucketTaker = "taker" // a or b, user → account, contacts
-	bucketMeta  = "meta"  // name → value
+	bucketLive  = "live"       // subject, N (4) → the entry's line
+	bucketLeg   = "leg"        // call, leg (2) → dialog
+	bucketRec   = "rec"        // seq (8) → leaf (32), nonce (32), body
+	bucketID    = "id"         // subject, seq (8) → nothing
+	bucketIdx   = "idx"        // field (1), 0, value, 0, time (12), seq (8) → nothing
+	bucketTree  = "tree"       // index (8) → hash (32)
+	bucketTodo  = "todo"       // call → why it is still open
+	bucketTaker = "taker"      // a or b, user → account, contacts
+	bucketCheck = "checkpoint" // size (8) → signed checkpoint (note)
+	bucketHold  = "hold"       // what is held → why
+	bucketMeta  = "meta"       // name → value
 )
 
 func bucketNames() []string {
 	return []string{
-		bucketLive, bucketLeg, bucketRec, bucketID, bucketIdx, bucketTree, bucketTodo, bucketTaker, bucketMeta,
+		bucketLive, bucketLeg, bucketRec, bucketID, bucketIdx, bucketTree, bucketTodo, bucketTaker, bucketCheck,
+		bucketHold, bucketMeta,
 	}
 }
 
@@ -57,13 +60,13 @@ const (
 
 // txn is one transaction's buckets.
 type txn struct {
-	live, leg, rec, id, idx, tree, todo, taker, meta *bolt.Bucket
+	live, leg, rec, id, idx, tree, todo, taker, check, hold, meta *bolt.Bucket
 }
 
 func newTxn(tx *bolt.Tx) (*txn, error) {
 	t := &txn{}
 	// In the order of bucketNames.
-	fields := [...]**bolt.Bucket{&t.live, &t.leg, &t.rec, &t.id, &t.idx, &t.tree, &t.todo, &t.taker, &t.meta}
+	fields := [...]**bolt.Bucket{&t.live, &t.leg, &t.rec, &t.id, &t.idx, &t.tree, &t.todo, &t.taker, &t.check, &t.hold, &t.meta}
 	for i, name := range bucketNames() {
 		if *fields[i] = tx.Bucket([]byte(name)); *fields[i] == nil {
 			return nil, fmt.Errorf("the store has no bucket %q", name)

@@ -7,12 +7,10 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -26,8 +24,8 @@ import (
 // File is the name of the store's file in its folder.
 const File = "siaga112.db"
 
-// format is the version of what the buckets hold. A file with a higher one is refused.
-const format = 1
+// format is the version of what the buckets hold. An older file is migrated (migrate.go), a newer one is refused.
+const format = 2
 
 // lockTimeout is how long Open waits for another process to let go of the file.
 const lockTimeout = 500 * time.Millisecond
@@ -137,51 +135,6 @@ func (o Options) filled() Options {
 		o.free = freeSpace
 	}
 	return o
-}
-
-// prepare makes what a new file lacks and refuses a file of a newer format. It writes nothing to a file that is whole.
-func (s *Store) prepare() error {
-	whole := false
-	err := s.db.View(func(tx *bolt.Tx) error {
-		meta := tx.Bucket([]byte(bucketMeta))
-		if meta == nil {
-			return nil
-		}
-		if err := checkFormat(meta.Get([]byte(metaFormat))); err != nil {
-			return err
-		}
-		whole = copy(s.secret[:], meta.Get([]byte(metaSecret))) == len(s.secret)
-		return nil
-	})
-	if err != nil || whole {
-		return err
-	}
-	if _, err := rand.Read(s.secret[:]); err != nil {
-		return err
-	}
-	return s.db.Update(func(tx *bolt.Tx) error {
-		for _, name := range bucketNames() {
-			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
-				return err
-			}
-		}
-		meta := tx.Bucket([]byte(bucketMeta))
-		if err := meta.Put([]byte(metaFormat), strconv.AppendInt(nil, format, 10)); err != nil {
-			return err
-		}
-		return meta.Put([]byte(metaSecret), s.secret[:])
-	})
-}
-
-func checkFormat(b []byte) error {
-	v, err := strconv.Atoi(string(b))
-	if err != nil {
-		return fmt.Errorf("format %q: %w", b, err)
-	}
-	if v > format {
-		return fmt.Errorf("%w: its format is %d, this program knows %d: install the newer program", ErrNewer, v, format)
-	}
-	return nil
 }
 
 // Close commits what is queued, closes the file and waits for the committer. If commits fail it gives up after two

@@ -83,7 +83,7 @@ func TestOpenNewer(t *testing.T) {
 	if err := open(t, dir, store.Options{}).Close(); err != nil {
 		t.Fatal(err)
 	}
-	edit(t, dir, func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("format"), []byte("2")) })
+	edit(t, dir, func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("format"), []byte("3")) })
 	for range 2 { // the refused Open has let go of the lock
 		if _, err := store.Open(dir, store.Options{}); !errors.Is(err, store.ErrNewer) {
 			t.Errorf("got %v, want ErrNewer", err)
