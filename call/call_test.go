@@ -324,18 +324,3 @@ func FuzzParseBody(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkAppendEntry(b *testing.B) {
-	b.ReportAllocs()
-	var buf []byte
-	for b.Loop() {
-		buf, _ = call.AppendEntry(buf[:0], everything[0])
-	}
-}
-
-func BenchmarkFold(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		call.Fold(slices.Values(everything))
-	}
-}

@@ -76,7 +76,7 @@ type (
 		Code   int    `json:"code,omitempty"`   // the SIP status that ended it, where there was one
 		Reason string `json:"reason,omitempty"` // the peer's own words: its Reason header (RFC 3326), Q.850;cause=16
 	}
-	// Restored is a start of the gateway that found the call unfinished.
+	// Restored is a start of the gateway that found the call unfinished, and goes on with it.
 	Restored struct {
 		Node string        `json:"node"`
 		Gap  time.Duration `json:"gap_ns"` // since the last heartbeat: how long nobody was there
@@ -114,7 +114,7 @@ type (
 	// Acted is what an administrator, or the gateway for itself, did. It seals at once.
 	Acted struct {
 		By     TakerID `json:"by,omitempty"`
-		What   string  `json:"what"` // taker-added taker-removed export stopped feature-code call-refused
+		What   string  `json:"what"` // in the past tense: key-made configured taker-added taker-removed export exported erased expired held released …
 		Detail string  `json:"detail,omitempty"`
 	}
 )
@@ -158,12 +158,18 @@ type Outcome string
 const (
 	WasAnswered  Outcome = "answered"  // a human answered and the caller was connected (an announcement is no answer)
 	WasAbandoned Outcome = "abandoned" // the caller hung up before a human answered
+	WasDiverted  Outcome = "diverted"  // another center was given the call before a human of this one answered
 	WasRefused   Outcome = "refused"   // 503: more live calls than configured, or intake stopped
 	WasRejected  Outcome = "rejected"  // the INVITE could not be served: 404, 482, 488
-	WasRestart   Outcome = "restart"   // the gateway stopped or died while the call lived
+	WasRestart   Outcome = "restart"   // the gateway hung up because it stopped, or died and the caller could not be reached again
 	WasFailed    Outcome = "failed"    // the connection broke before a human answered
 	WasTest      Outcome = "test"      // a test call: it rang no human
 )
+
+// Outcomes are all of them.
+var Outcomes = []Outcome{
+	WasAnswered, WasAbandoned, WasDiverted, WasRefused, WasRejected, WasRestart, WasFailed, WasTest,
+}
 
 // Kind is a call taker's disposition of a call.
 type Kind string

@@ -56,6 +56,12 @@ func (id ID) Kind() byte {
 // reused within a call.
 type Leg uint16
 
+// LegID names a leg for good: what is kept of its connection stands under it.
+type LegID struct {
+	Of  ID // the call's, or the act's that dials without one
+	Leg Leg
+}
+
 // TakerID is a call taker's user name, as in the phone's REGISTER.
 type TakerID string
 

@@ -1,9 +1,9 @@
 package call
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"iter"
-	"maps"
 	"slices"
 	"time"
 )
@@ -63,7 +63,7 @@ func LeafHash(nonce [32]byte, body []byte) [32]byte {
 
 // Fold makes the record of a subject out of its entries in the order of N. It is total: every prefix folds.
 func Fold(entries iter.Seq[Entry]) Record {
-	f := fold{legs: map[Leg]*foldedLeg{}}
+	var f fold
 	for e := range entries {
 		f.add(e)
 	}
@@ -72,7 +72,9 @@ func Fold(entries iter.Seq[Entry]) Record {
 
 // foldedLeg is a taker's leg.
 type foldedLeg struct {
-	to    Party
+	leg   Leg
+	taker TakerID
+	dept  string
 	guest bool // came by transfer or consultation
 	role  Role
 }
@@ -80,13 +82,18 @@ type foldedLeg struct {
 // fold is the state between two entries.
 type fold struct {
 	r        Record
-	legs     map[Leg]*foldedLeg
+	legs     []foldedLeg // in the order of their numbers
 	caller   Role
 	human    time.Time // the first Answered of a taker's leg
 	left     time.Time // the caller's Left
 	answered bool      // leg 0
 	worded   bool      // Reason is the caller's
 	seen     bool
+}
+
+// find is the place of the leg in legs.
+func (f *fold) find(leg Leg) (i int, ok bool) {
+	return slices.BinarySearchFunc(f.legs, leg, func(l foldedLeg, leg Leg) int { return cmp.Compare(l.leg, leg) })
 }
 
 func (f *fold) add(e Entry) {
@@ -106,7 +113,7 @@ func (f *fold) add(e Entry) {
 	case Queued:
 		f.r.Passed = max(f.r.Passed, ev.Passed)
 	case Offered:
-		f.legs[ev.Leg] = &foldedLeg{to: ev.To, guest: ev.For == ForTransfer || ev.For == ForConsult}
+		f.addOffered(ev)
 	case Answered:
 		f.addAnswered(ev, at)
 	case RoleSet:
@@ -125,6 +132,16 @@ func (f *fold) add(e Entry) {
 	}
 }
 
+func (f *fold) addOffered(ev Offered) {
+	i, ok := f.find(ev.Leg)
+	if !ok {
+		f.legs = slices.Insert(f.legs, i, foldedLeg{})
+	}
+	f.legs[i] = foldedLeg{
+		leg: ev.Leg, taker: ev.To.Taker, dept: ev.To.Department, guest: ev.For == ForTransfer || ev.For == ForConsult,
+	}
+}
+
 func (f *fold) addAnswered(ev Answered, at time.Time) {
 	if ev.Leg == 0 {
 		f.answered = true
@@ -132,8 +149,8 @@ func (f *fold) addAnswered(ev Answered, at time.Time) {
 	}
 	if f.human.IsZero() {
 		f.human = at
-		if l := f.legs[ev.Leg]; l != nil {
-			f.r.Taker, f.r.Dept = l.to.Taker, l.to.Department
+		if i, ok := f.find(ev.Leg); ok {
+			f.r.Taker, f.r.Dept = f.legs[i].taker, f.legs[i].dept
 		}
 	}
 }
@@ -142,23 +159,24 @@ func (f *fold) addAnswered(ev Answered, at time.Time) {
 func (f *fold) addRole(ev RoleSet) {
 	if ev.Leg == 0 {
 		f.caller = ev.Role
-	} else if l := f.legs[ev.Leg]; l != nil {
-		l.role = ev.Role
+	} else if i, ok := f.find(ev.Leg); ok {
+		f.legs[i].role = ev.Role
 	}
 	if f.caller != Talking {
 		return
 	}
-	for _, n := range slices.Sorted(maps.Keys(f.legs)) {
-		l := f.legs[n]
-		if id := l.to.Taker; l.guest && l.role == Talking && id != f.r.Taker && !slices.Contains(f.r.Takers, id) {
-			f.r.Takers = append(f.r.Takers, id)
+	for _, l := range f.legs {
+		if l.guest && l.role == Talking && l.taker != f.r.Taker && !slices.Contains(f.r.Takers, l.taker) {
+			f.r.Takers = append(f.r.Takers, l.taker)
 		}
 	}
 }
 
 func (f *fold) addLeft(ev Left, at time.Time) {
 	if ev.Leg != 0 {
-		delete(f.legs, ev.Leg)
+		if i, ok := f.find(ev.Leg); ok {
+			f.legs = slices.Delete(f.legs, i, i+1)
+		}
 		if ev.Reason != "" && !f.worded {
 			f.r.Reason = ev.Reason
 		}
