@@ -24,6 +24,8 @@ const SocketName = "siaga112.sock"
 type Config struct {
 	// File is where it was read from, as an absolute path.
 	File string
+	// Sum is the SHA-256 of the file's bytes; zero for Default.
+	Sum [32]byte
 	// Node (node) names this gateway among others, in records: letters, digits, - and _, at most 63.
 	// Default ktp1.
 	Node string
@@ -40,6 +42,8 @@ type Config struct {
 	Takers Takers  // takers: the call takers' phones
 	Queue  Queue   // queue: how calls find a call taker
 	Prank  Prank   // prank: what a history of pranks costs
+	Audit  Audit   // audit: who can prove that records are as they were written
+	Store  Store   // store: what is kept, for how long, and the disk it lies on
 	Log    Log     // log: what the process writes to standard error
 }
 
@@ -60,7 +64,29 @@ type SIP struct {
 	// MaxCalls (max_calls) is the number of live calls, 1 or more, above which a call gets 503; that raises an alarm and is
 	// a record with the outcome refused. Default 500.
 	MaxCalls int
+	// OnStop (on_stop) says what becomes of live calls when SIGTERM stops the gateway, as systemctl does. Ctrl-C and a closed
+	// terminal always hang up. Default hand-over.
+	OnStop OnStop
+	// DrainFor (drain_for) is how long a drain waits for the live calls to end, at most; 1s to 24h. What still lives then, or
+	// at a second signal, is handed over. It matters with on_stop: drain alone; systemd's TimeoutStopSec must be longer.
+	// Default 5m.
+	DrainFor time.Duration
 }
+
+// OnStop says how the gateway stops.
+type OnStop string
+
+// What a stop does with live calls.
+const (
+	// HandOver ends the process without a word to any peer, once everything is on the disk; the next start takes the calls up
+	// where they are: who waits keeps the place, who talks goes on. For a restart, and so for an upgrade. Until that start nobody
+	// hears anything: who stops for longer wants drain.
+	HandOver OnStop = "hand-over"
+	// Drain refuses new calls with 503 and lets the live ones go on until they end. For a machine that is taken away.
+	Drain OnStop = "drain"
+	// HangUp ends every call with a BYE or CANCEL; their records end as restart.
+	HangUp OnStop = "hang-up"
+)
 
 // Listen is one signaling socket.
 type Listen struct {
@@ -151,6 +177,71 @@ type Prank struct {
 	MaxDelay time.Duration
 }
 
+// Audit says who keeps proof that nothing was rewritten (audit).
+type Audit struct {
+	// Witness (witness) are the places out of the reach of this machine's owner to which each signed checkpoint goes. Each is
+	// file:/path (a folder that exists gets a file for each, a file is replaced), an https:// address (POST), or {command:
+	// [program, argument, ...]}, which reads the checkpoint from its standard input, as for e-mail. Default none.
+	Witness []Witness
+}
+
+// Witness is one such place; exactly one of its fields is set.
+type Witness struct {
+	File    string   // absolute
+	URL     string   // https
+	Command []string // the program, as it is found in PATH or by its whole path, and its arguments
+}
+
+// Store says how long records are kept, and what is done about the disk (store).
+type Store struct {
+	Retention Retention // retention
+	// Night (night) is the local time, in zone, at which what is too old is erased, the database compacted where something was
+	// erased, and everything verified: HH:MM. Default 03:00.
+	Night Hour
+	// FreeSpace (free_space) is how many bytes must be free on the disk of data; below that the alarm disk sounds. Written as
+	// 200MB or 1GB. 1MB or more. Default 200MB.
+	FreeSpace uint64
+	// Reserve (reserve) is the size in bytes of a file in data that is given up when the disk is full, so that records can be
+	// written for a while longer; it is made again when there is room. 0MB: none. Default 64MB.
+	Reserve uint64
+}
+
+// Retention says how long what is kept (store.retention): days or years, as 90d or 5y; 0: for ever.
+type Retention struct {
+	// Records (records) is how long after a call arrived its record is kept, with all that is in it; then only its leaf in the
+	// ledger stays, and an act that says so. What is held is kept. Default 0.
+	Records Age
+}
+
+// Age is a span of the calendar. The zero Age is for ever.
+type Age struct{ Years, Days int }
+
+// Before is the time before which something is older than the age.
+func (a Age) Before(now time.Time) time.Time { return now.AddDate(-a.Years, 0, -a.Days) }
+
+// String is the age as it stands in the file.
+func (a Age) String() string {
+	switch {
+	case a.Years > 0:
+		return fmt.Sprintf("%dy", a.Years)
+	case a.Days > 0:
+		return fmt.Sprintf("%dd", a.Days)
+	}
+	return "0"
+}
+
+// Hour is a time of the day.
+type Hour struct{ Hour, Minute int }
+
+// Next is the next such time after now, in now's zone.
+func (h Hour) Next(now time.Time) time.Time {
+	next := time.Date(now.Year(), now.Month(), now.Day(), h.Hour, h.Minute, 0, 0, now.Location())
+	if !next.After(now) {
+		next = time.Date(now.Year(), now.Month(), now.Day()+1, h.Hour, h.Minute, 0, 0, now.Location())
+	}
+	return next
+}
+
 // Log says what the process writes to standard error (log).
 type Log struct {
 	// Level (level) is debug, info, warn or error. Only debug shows callers' numbers whole. Default info.
@@ -178,6 +269,8 @@ func Default(file string) *Config {
 			Realm:    "siaga112",
 			Answer:   AnswerQueue,
 			MaxCalls: 500,
+			OnStop:   HandOver,
+			DrainFor: 5 * time.Minute,
 		},
 		RTP: RTP{First: 20000, Last: 29999},
 		Trunks: []Trunk{{
@@ -189,6 +282,7 @@ func Default(file string) *Config {
 		Takers: Takers{From: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
 		Queue:  Queue{RingTimeout: 15 * time.Second, WrapUp: 10 * time.Second, Strategy: LongestIdle},
 		Prank:  Prank{MaxDelay: 30 * time.Second},
+		Store:  Store{Night: Hour{Hour: 3}, FreeSpace: 200 << 20, Reserve: 64 << 20},
 		Log:    Log{Level: "info", Format: "console"},
 	}
 }

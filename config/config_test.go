@@ -68,6 +68,8 @@ sip:
   realm: kalbar.go.id
   answer: taker
   max_calls: 7
+  on_stop: drain
+  drain_for: 1h
 rtp: {ports: 40000-40099}
 trunks:
   - {name: a, from: [10.0.0.0/24, "fd01::/64"], numbers: ["112", "+62561112"], trust: from}
@@ -78,6 +80,8 @@ trunks:
 takers: {from: [10.9.0.0/16, 192.168.0.0/24]}
 queue: {ring_timeout: 1m30s, wrap_up: 0s, strategy: ring-all, announcement: sound/wait.wav, music: sound/hold.al}
 prank: {max_delay: 0s}
+audit: {witness: ["file:usb/latest", "https://saksi.example.go.id/s", {command: [mail, -s, "a b"]}]}
+store: {retention: {records: 5y}, night: "23:30", free_space: 1GB, reserve: 0MB}
 log: {level: debug, format: json}
 `))
 	if err != nil {
@@ -100,6 +104,8 @@ log: {level: debug, format: json}
 			Realm:     "kalbar.go.id",
 			Answer:    config.AnswerTaker,
 			MaxCalls:  7,
+			OnStop:    config.Drain,
+			DrainFor:  time.Hour,
 		},
 		RTP: config.RTP{First: 40000, Last: 40099},
 		Trunks: []config.Trunk{
@@ -112,6 +118,12 @@ log: {level: debug, format: json}
 			Strategy:     config.RingAll,
 			Announcement: "/srv/siaga/sound/wait.wav",
 			Music:        "/srv/siaga/sound/hold.al",
+		},
+		Audit: config.Audit{Witness: []config.Witness{
+			{File: "/srv/siaga/usb/latest"}, {URL: "https://saksi.example.go.id/s"}, {Command: []string{"mail", "-s", "a b"}},
+		}},
+		Store: config.Store{
+			Retention: config.Retention{Records: config.Age{Years: 5}}, Night: config.Hour{Hour: 23, Minute: 30}, FreeSpace: 1 << 30,
 		},
 		Log: config.Log{Level: "debug", Format: "json"},
 	}
@@ -168,5 +180,30 @@ func TestListenString(t *testing.T) {
 	l := config.Listen{Network: "udp", Addr: netip.MustParseAddrPort("[::1]:5060")}
 	if got := l.String(); got != "udp:[::1]:5060" {
 		t.Error(got)
+	}
+}
+
+// An age reaches back by the calendar, and the night is the next one, by the clock of the zone.
+func TestAgeAndHour(t *testing.T) {
+	now := time.Date(2028, 3, 31, 3, 0, 0, 0, time.UTC)
+	if got := (config.Age{Years: 5}).Before(now); !got.Equal(time.Date(2023, 3, 31, 3, 0, 0, 0, time.UTC)) {
+		t.Errorf("five years before is %s", got)
+	}
+	if got := (config.Age{Days: 90}).Before(now); !got.Equal(time.Date(2028, 1, 1, 3, 0, 0, 0, time.UTC)) {
+		t.Errorf("ninety days before is %s", got)
+	}
+	for age, want := range map[config.Age]string{{}: "0", {Days: 90}: "90d", {Years: 5}: "5y"} {
+		if age.String() != want {
+			t.Errorf("%s, want %s", age, want)
+		}
+	}
+	for hour, want := range map[config.Hour]time.Time{
+		{Hour: 3}:            time.Date(2028, 4, 1, 3, 0, 0, 0, time.UTC),
+		{Hour: 3, Minute: 1}: time.Date(2028, 3, 31, 3, 1, 0, 0, time.UTC),
+		{}:                   time.Date(2028, 4, 1, 0, 0, 0, 0, time.UTC),
+	} {
+		if got := hour.Next(now); !got.Equal(want) {
+			t.Errorf("%v is next at %s, want %s", hour, got, want)
+		}
 	}
 }

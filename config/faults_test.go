@@ -35,20 +35,30 @@ func TestFaults(t *testing.T) {
 		// keys
 		"nod: a":                          `1: nod: is an unknown key; did you mean node?`,
 		"max_calls: 3":                    `1: max_calls: is an unknown key; it belongs elsewhere: sip.max_calls`,
-		"sip: {from: [10.0.0.0/8]}":       `1: sip.from: is an unknown key; the keys of sip are listen, advertise, realm, answer, max_calls`,
-		"fruit: red":                      `1: fruit: is an unknown key; the keys here are node, zone, data, sip, rtp, trunks, takers, queue, prank, log`,
+		"sip: {from: [10.0.0.0/8]}":       `1: sip.from: is an unknown key; the keys of sip are listen, advertise, realm, answer, max_calls, on_stop, drain_for`,
+		"fruit: red":                      `1: fruit: is an unknown key; the keys here are node, zone, data, sip, rtp, trunks, takers, queue, prank, audit, store, log`,
 		"log: {fruit: red}":               `1: log.fruit: is an unknown key; the keys of log are level, format`,
 		"queue: {wrap-up: 1s}":            `1: queue.wrap-up: is an unknown key; did you mean wrap_up?`,
 		"SIP: {}":                         `1: SIP: is an unknown key; did you mean sip?`,
 		"node: a\nnode: b":                `2: node: stands here a second time, first in line 1; keep one of the two`,
-		"1: a":                            `1: "1" is no key; want one of node, zone, data, sip, rtp, trunks, takers, queue, prank, log`,
-		"<<: {node: a}":                   `1: "<<" is no key; want one of node, zone, data, sip, rtp, trunks, takers, queue, prank, log`,
+		"1: a":                            `1: "1" is no key; want one of node, zone, data, sip, rtp, trunks, takers, queue, prank, audit, store, log`,
+		"<<: {node: a}":                   `1: "<<" is no key; want one of node, zone, data, sip, rtp, trunks, takers, queue, prank, audit, store, log`,
 		"log: {level: info, level: info}": `1: log.level: stands here a second time, first in line 1; keep one of the two`,
 
+		// what is kept
+		"store: {retention: {records: 5}}":     `1: store.retention.records: 5 has no unit; want days or years, as 90d or 5y, or 0 for ever`,
+		"store: {retention: {records: 5m}}":    `1: store.retention.records: "5m" is no age; want days or years, as 90d or 5y, or 0 for ever`,
+		"store: {retention: {records: 1000y}}": `1: store.retention.records: "1000y" is no age; want days or years, as 90d or 5y, or 0 for ever`,
+		"store: {retention: {location: 1y}}":   `1: store.retention.location: is an unknown key; the keys of store.retention are records`,
+		`store: {night: "24:00"}`:              `1: store.night: "24:00" is no time of the day; want HH:MM in quotes: "03:00"`,
+		"store: {free_space: 200}":             `1: store.free_space: has no unit; want a size in MB or GB, as 200MB`,
+		"store: {free_space: 0MB}":             `1: store.free_space: 0MB is too little; want at least 1MB`,
+		"store: {reserve: 64M}":                `1: store.reserve: "64M" is no size; want a size in MB or GB, as 200MB`,
+
 		// types
-		"sip: udp":                   `1: sip: is text; want keys under it: listen, advertise, realm, answer, max_calls`,
-		"sip:":                       `1: sip: has no value; want keys under it: listen, advertise, realm, answer, max_calls`,
-		"sip: []":                    `1: sip: is a list; want keys under it: listen, advertise, realm, answer, max_calls`,
+		"sip: udp":                   `1: sip: is text; want keys under it: listen, advertise, realm, answer, max_calls, on_stop, drain_for`,
+		"sip:":                       `1: sip: has no value; want keys under it: listen, advertise, realm, answer, max_calls, on_stop, drain_for`,
+		"sip: []":                    `1: sip: is a list; want keys under it: listen, advertise, realm, answer, max_calls, on_stop, drain_for`,
 		"node: 7":                    `1: node: is a number; want text, in quotes: "7"`,
 		"node: true":                 `1: node: is true or false; want text, in quotes: "true"`,
 		"node:":                      `1: node: has no value; want text: ktp1`,
@@ -79,13 +89,18 @@ func TestFaults(t *testing.T) {
 		"log: {format: text}":  `1: log.format: "text" is unknown; want one of console, json`,
 
 		// durations
-		"queue: {ring_timeout: 15}":   `1: queue.ring_timeout: 15 has no unit; want 15s if seconds are meant`,
-		"queue: {ring_timeout: soon}": `1: queue.ring_timeout: "soon" is no duration; want 1s to 5m, as 10s or 1m30s`,
-		"queue: {ring_timeout: 0s}":   `1: queue.ring_timeout: 0s is out of range; want 1s to 5m, as 10s or 1m30s`,
-		"queue: {ring_timeout: []}":   `1: queue.ring_timeout: is a list; want 1s to 5m, as 10s or 1m30s`,
-		"queue: {wrap_up: -1s}":       `1: queue.wrap_up: -1s is negative; want 0s to 1h, as 10s or 1m30s`,
-		"queue: {wrap_up: 90m}":       `1: queue.wrap_up: 90m is out of range; want 0s to 1h, as 10s or 1m30s`,
-		"prank: {max_delay: 61s}":     `1: prank.max_delay: 61s is out of range; want 0s to 1m, as 10s or 1m30s`,
+		"queue: {ring_timeout: 15}":             `1: queue.ring_timeout: 15 has no unit; want 15s if seconds are meant`,
+		"queue: {ring_timeout: soon}":           `1: queue.ring_timeout: "soon" is no duration; want 1s to 5m, as 10s or 1m30s`,
+		"queue: {ring_timeout: 0s}":             `1: queue.ring_timeout: 0s is out of range; want 1s to 5m, as 10s or 1m30s`,
+		"queue: {ring_timeout: []}":             `1: queue.ring_timeout: is a list; want 1s to 5m, as 10s or 1m30s`,
+		"queue: {wrap_up: -1s}":                 `1: queue.wrap_up: -1s is negative; want 0s to 1h, as 10s or 1m30s`,
+		"queue: {wrap_up: 90m}":                 `1: queue.wrap_up: 90m is out of range; want 0s to 1h, as 10s or 1m30s`,
+		"audit: {witness: [\"http://a/b\"]}":    `1: audit.witness[0]: http://a/b is not encrypted: who sits between could drop checkpoints unseen; want https://a/b`,
+		"audit: {witness: [ftp]}":               `1: audit.witness[0]: "ftp" is no witness; want "https://saksi.example.go.id/siaga112", "file:/media/usb" or {command: [mail, -s, checkpoint, auditor@example.go.id]}`,
+		"audit: {witness: [\"file:\"]}":         `1: audit.witness[0]: has no path; want as file:/media/usb`,
+		"audit: {witness: [{}]}":                `1: audit.witness[0].command: is missing: a group of keys is a witness by command; want command: [mail, -s, checkpoint, auditor@example.go.id]`,
+		"audit: {witness: [{command: [\"\"]}]}": `1: audit.witness[0]: the name of the program is empty; want "https://saksi.example.go.id/siaga112", "file:/media/usb" or {command: [mail, -s, checkpoint, auditor@example.go.id]}`,
+		"prank: {max_delay: 61s}":               `1: prank.max_delay: 61s is out of range; want 0s to 1m, as 10s or 1m30s`,
 
 		// addresses
 		`sip: {listen: ["udp:127.0.0.1"]}`:                    `1: sip.listen[0]: "udp:127.0.0.1" has no port; want udp:127.0.0.1:5060`,
@@ -120,7 +135,7 @@ func TestFaults(t *testing.T) {
 		"sip: {max_calls: 2501}":    `1: sip.max_calls: 20000-29999 are 10000 ports: too few for 2501 calls; want 4 ports for each of sip.max_calls, or max_calls: 2500`,
 
 		// a fault in one key makes none in another
-		"rtp: {ports: 20000-20099}\nsip: 5": `2: sip: is a number; want keys under it: listen, advertise, realm, answer, max_calls`,
+		"rtp: {ports: 20000-20099}\nsip: 5": `2: sip: is a number; want keys under it: listen, advertise, realm, answer, max_calls, on_stop, drain_for`,
 	} {
 		if diff := cmp.Diff([]string{want}, faults(t, text+"\n"+trunk)); diff != "" {
 			t.Errorf("%s\n%s", text, diff)
@@ -179,7 +194,7 @@ func TestDocumentFaults(t *testing.T) {
 		"node: \xff":                      `1: has bytes that are not UTF-8; save it as UTF-8 text`,
 		"node: é\n\n# \xc3":               `3: has bytes that are not UTF-8; save it as UTF-8 text`,
 		trunk + "---\nnode: b\n":          `3: a second YAML document begins here; one file is one document: delete --- and what follows`,
-		"- node: a\n":                     `1: is a list; want keys under it: node, zone, data, sip, rtp, trunks, takers, queue, prank, log`,
+		"- node: a\n":                     `1: is a list; want keys under it: node, zone, data, sip, rtp, trunks, takers, queue, prank, audit, store, log`,
 		strings.Repeat("# ", 1<<19) + "#": ` is 1048577 bytes long; want at most 1048576: is it a configuration?`,
 	} {
 		got := faults(t, text)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
@@ -33,6 +34,7 @@ func Parse(file string, data []byte) (*Config, error) {
 	if len(r.faults) > 0 {
 		return nil, r.faults.sorted()
 	}
+	r.cfg.Sum = sha256.Sum256(data)
 	return r.cfg, nil
 }
 

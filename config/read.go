@@ -13,9 +13,10 @@ import (
 
 // allKeys are the keys below the first level: where a misplaced one belongs.
 var allKeys = []string{
-	"sip.listen", "sip.advertise", "sip.realm", "sip.answer", "sip.max_calls", "rtp.ports",
+	"sip.listen", "sip.advertise", "sip.realm", "sip.answer", "sip.max_calls", "sip.on_stop", "sip.drain_for", "rtp.ports",
 	"trunks[].name", "trunks[].numbers", "trunks[].trust",
-	"queue.ring_timeout", "queue.wrap_up", "queue.strategy", "queue.announcement", "queue.music", "prank.max_delay", "log.level", "log.format",
+	"queue.ring_timeout", "queue.wrap_up", "queue.strategy", "queue.announcement", "queue.music", "prank.max_delay",
+	"audit.witness", "store.retention.records", "store.night", "store.free_space", "store.reserve", "log.level", "log.format",
 	"node", "zone", "data",
 }
 
@@ -37,6 +38,8 @@ func (r *reader) root(n ast.Node) bool {
 		{"takers", r.takers},
 		{"queue", r.queue},
 		{"prank", r.prank},
+		{"audit", r.audit},
+		{"store", r.store},
 		{"log", r.log},
 	})
 }
@@ -88,6 +91,8 @@ func (r *reader) sip(key string, n ast.Node) {
 		{"realm", r.realm},
 		{"answer", func(k string, n ast.Node) { set(&s.Answer)(choice(r, k, n, AnswerQueue, AnswerTaker, AnswerEarly)) }},
 		{"max_calls", func(k string, n ast.Node) { set(&s.MaxCalls)(r.integer(k, n, 1)) }},
+		{"on_stop", func(k string, n ast.Node) { set(&s.OnStop)(choice(r, k, n, HandOver, Drain, HangUp)) }},
+		{"drain_for", func(k string, n ast.Node) { set(&s.DrainFor)(r.duration(k, n, time.Second, 24*time.Hour)) }},
 	})
 }
 
