@@ -3,6 +3,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"os"
 	"testing"
@@ -16,14 +17,14 @@ import (
 // Writer is what the gateway writes with.
 type Writer interface {
 	Append(es []call.Entry, done func(error))
-	Keep(id call.ID, l call.Leg, dialog []byte)
+	Keep(id call.ID, l call.Leg, dialog []byte, done func(error))
 	Close() error
 }
 
 // Reader is what a restart and the exports read with.
 type Reader interface {
 	Live() iter.Seq2[[]call.Entry, error]
-	Kept() iter.Seq2[call.ID, []byte]
+	Kept() iter.Seq2[call.LegID, []byte]
 	Scan(ctx context.Context, from uint64) iter.Seq2[call.Sealed, error]
 	Pieces(id call.ID) ([]call.Sealed, error)
 	Find(ctx context.Context, q store.Query) iter.Seq2[call.ID, error]
@@ -69,7 +70,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) Store) {
 		{"nothing is stored after close", testClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := &bench{t: t, dir: t.TempDir(), open: open}
+			b := &bench{t: t, dir: Dir(t), open: open}
 			b.Store = open(t, b.dir)
 			c.test(b)
 			b.check()
@@ -155,8 +156,8 @@ func (b *bench) live() [][]call.Entry {
 // kept is what is kept, as text by call, in order.
 func (b *bench) kept() map[call.ID][]string {
 	m := map[call.ID][]string{}
-	for id, d := range b.Kept() {
-		m[id] = append(m[id], string(d))
+	for l, d := range b.Kept() {
+		m[l.Of] = append(m[l.Of], fmt.Sprint(l.Leg, " ", string(d)))
 	}
 	return m
 }

@@ -123,6 +123,16 @@ func testDoneOrder(b *bench) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Add(1)
+		if i%5 == 0 { // each Keep of a leg has its done, also one that a later Keep has made needless
+			b.Keep(callID(i%10), 1, fmt.Append(nil, i), func(err error) {
+				if err != nil {
+					t.Errorf("keep %d: %v", i, err)
+				}
+				got = append(got, i)
+				wg.Done()
+			})
+			continue
+		}
 		es := Abandoned(callID(i), Start(), "+628115550001")
 		b.Append(es[:1+i%len(es)], func(err error) {
 			if err != nil {
@@ -136,6 +146,11 @@ func testDoneOrder(b *bench) {
 	if len(got) != n || !slices.IsSorted(got) {
 		t.Errorf("%d of %d dones, in order: %v", len(got), n, slices.IsSorted(got))
 	}
+	refused := make(chan error, 1)
+	b.Keep("no id", 0, []byte("?"), func(err error) { refused <- err })
+	if err := <-refused; err == nil {
+		t.Error("a dialog of nothing is durable")
+	}
 }
 
 // testKeepFirst looks at the file at every done: the dialog that the facts need is there.
@@ -146,7 +161,7 @@ func testKeepFirst(b *bench) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Add(1)
-		b.Keep(callID(i), 0, fmt.Appendf(nil, "dialog %d", i))
+		b.Keep(callID(i), 0, fmt.Appendf(nil, "dialog %d", i), nil)
 		b.Append(Abandoned(callID(i), Start(), "+628115550001")[:1], func(err error) {
 			defer wg.Done()
 			if err != nil {
@@ -166,7 +181,7 @@ func testKeepFirst(b *bench) {
 				t.Errorf("copy %d: %s has arrived, its dialog has not", i, es[0].Of)
 			}
 		}
-		same(t, "the acknowledged one", []string{fmt.Sprintf("dialog %d", i)}, kept[callID(i)])
+		same(t, "the acknowledged one", []string{fmt.Sprintf("0 dialog %d", i)}, kept[callID(i)])
 		c.check()
 		if err := c.Close(); err != nil {
 			t.Error(err)
@@ -246,27 +261,27 @@ func (b *bench) entries(id call.ID) []call.Entry {
 
 func testKept(b *bench) {
 	t := b.t
-	b.Keep(callID(1), 0, []byte("a"))
-	b.Keep(callID(1), 300, []byte("c"))
-	b.Keep(callID(1), 2, []byte("b"))
-	b.Keep(callID(2), 0, []byte("old"))
-	b.Keep(callID(2), 0, []byte("new"))
-	b.Keep(callID(3), 0, []byte("gone"))
-	b.Keep(callID(3), 0, nil)
-	b.Keep("no id", 0, []byte("refused"))
+	b.Keep(callID(1), 0, []byte("a"), nil)
+	b.Keep(callID(1), 300, []byte("c"), nil)
+	b.Keep(callID(1), 2, []byte("b"), nil)
+	b.Keep(callID(2), 0, []byte("old"), nil)
+	b.Keep(callID(2), 0, []byte("new"), nil)
+	b.Keep(callID(3), 0, []byte("gone"), nil)
+	b.Keep(callID(3), 0, nil, nil)
+	b.Keep("no id", 0, []byte("refused"), nil)
 	b.reopen()
-	same(t, "kept", map[call.ID][]string{callID(1): {"a", "b", "c"}, callID(2): {"new"}}, b.kept())
+	same(t, "kept", map[call.ID][]string{callID(1): {"0 a", "2 b", "300 c"}, callID(2): {"0 new"}}, b.kept())
 }
 
 func testSeal(b *bench) {
 	t := b.t
 	es := Answered(callID(1), Start(), "+628115550001", "t1")
-	b.Keep(callID(1), 0, []byte("leg 0"))
-	b.Keep(callID(1), 1, []byte("leg 1"))
-	b.Keep(callID(2), 0, []byte("of another"))
+	b.Keep(callID(1), 0, []byte("leg 0"), nil)
+	b.Keep(callID(1), 1, []byte("leg 1"), nil)
+	b.Keep(callID(2), 0, []byte("of another"), nil)
 	b.must(es[:9]...)
 	b.must(es[9:]...)
-	same(t, "kept", map[call.ID][]string{callID(2): {"of another"}}, b.kept())
+	same(t, "kept", map[call.ID][]string{callID(2): {"0 of another"}}, b.kept())
 	same(t, "live", 0, len(b.live()))
 	ps, err := b.Pieces(callID(1))
 	if err != nil || len(ps) != 1 {
@@ -442,7 +457,7 @@ func testWriters(b *bench) {
 			for i := range each {
 				id := callID(w*each + i)
 				es := Answered(id, Start(), "+628115550001", "t1")
-				b.Keep(id, 0, []byte("leg"))
+				b.Keep(id, 0, []byte("leg"), nil)
 				if err := errors.Join(Append(b.Store, es[:5]...), Append(b.Store, es[5:]...)); err != nil {
 					t.Errorf("append: %v", err)
 				}

@@ -1,0 +1,12 @@
+package storetest
+
+import "syscall"
+
+// freeSpace is what may still be written below dir, in bytes.
+func freeSpace(dir string) (uint64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}
