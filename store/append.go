@@ -17,7 +17,7 @@ import (
 // call, TakerChanged off a shift, Acted an act; whatever is appended later is an amendment: a piece and a leaf of its
 // own, whose record folds all entries so far.
 //
-// done hears nil, or an error that wraps ErrUnknown, ErrOrder or ErrInvalid (nothing of this Append is stored) or
+// done hears nil, or an error that wraps ErrUnknown, ErrOrder, ErrInvalid or ErrErased (nothing of this Append is stored) or
 // ErrClosed. Once the store is closed it is called at once, from the caller's goroutine.
 func (s *Store) Append(es []call.Entry, done func(error)) {
 	a := &appending{entries: slices.Clone(es)}
@@ -30,9 +30,10 @@ func (s *Store) Append(es []call.Entry, done func(error)) {
 }
 
 // Keep stores the dialog of a leg and returns at once: the latest wins, nil forgets it. It must not be changed afterwards. It
-// is durable no later than whatever is appended after it. Sealing a call forgets the dialogs of its legs.
-func (s *Store) Keep(id call.ID, l call.Leg, dialog []byte) {
-	s.post(&op{weight: 1, apply: func(t *txn) (refused, err error) {
+// is durable no later than whatever is appended after it. Sealing a call forgets the dialogs of its legs. done is Append's: it
+// hears nil once this dialog, or a later one of the leg, is on the disk.
+func (s *Store) Keep(id call.ID, l call.Leg, dialog []byte, done func(error)) {
+	s.post(&op{weight: 1, over: string(legKey(id, l)), done: done, apply: func(t *txn) (refused, err error) {
 		if err := checkID(id); err != nil {
 			return fmt.Errorf("keep: %w", err), nil
 		}
@@ -184,6 +185,9 @@ func (s *subject) load() (err error) {
 		return err
 	}
 	for _, p := range pieces {
+		if len(p.Body) == 0 {
+			return fmt.Errorf("%w: %s", ErrErased, s.id)
+		}
 		_, entries := splitBody(p.Body)
 		s.lines = append(s.lines, entries...)
 	}

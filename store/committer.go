@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -14,28 +15,32 @@ import (
 
 const (
 	batchMax   = 1000                   // events in one transaction
-	restFrom   = 4                      // events in a commit, from which on it is followed by a rest
-	restEach   = 300 * time.Microsecond // for each of them
+	restAbove  = 2000                   // events a second, above which commits are followed by a rest
+	restBurst  = 100                    // events above that, before the first rest
+	restEach   = 100 * time.Microsecond // for each event more
 	restMax    = 8 * time.Millisecond
+	restFull   = 128                    // events that end a rest, or as many as the last commit had if those were more
 	alarmAfter = 200 * time.Millisecond // a commit that takes longer raises the alarm
 	pauseFirst = 20 * time.Millisecond  // before the second attempt; doubled each time
 	pauseMax   = time.Second
 	giveUp     = 2 * time.Second // after Close
-
-	diskEvery = 5 * time.Second
-	diskMin   = 200 << 20 // bytes
 )
 
 // op is one thing to store. apply writes it into a transaction: refused is the op's own fault, and it has then written
 // nothing; err is the store's fault, and the whole transaction is tried again.
 type op struct {
 	weight int
+	over   string // what it stores the latest of, a leg: another op of its transaction with the same makes it needless; "" else
 	apply  func(*txn) (refused, err error)
 	done   func(error) // may be nil
+
+	// alone, where it is set, is all there is: the committer runs it between two transactions.
+	alone func() error
 
 	// Set by the transaction that applied it.
 	refused error
 	records []call.Record
+	after   func() // runs before done once it is durable; may be nil
 }
 
 func (o *op) finish(err error) {
@@ -48,8 +53,13 @@ func (o *op) finish(err error) {
 func (s *Store) post(o *op) {
 	s.mu.Lock()
 	closed := s.closed
+	full := false
 	if !closed {
 		s.queued = append(s.queued, o)
+		s.weight += o.weight
+		if full = s.enough > 0 && s.weight >= s.enough; full {
+			s.enough = 0
+		}
 	}
 	s.mu.Unlock()
 	if closed {
@@ -57,6 +67,12 @@ func (s *Store) post(o *op) {
 		return
 	}
 	s.signal()
+	if full {
+		select {
+		case s.full <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // wait posts the op and waits until it is durable or refused.
@@ -65,6 +81,22 @@ func (s *Store) wait(o *op) error {
 	o.done = func(err error) { done <- err }
 	s.post(o)
 	return <-done
+}
+
+// waitOp posts the op with what it does and waits until it is durable or refused.
+func (s *Store) waitOp(o *op, apply func(*txn) (records []call.Record, refused, err error)) error {
+	o.apply = func(t *txn) (refused, err error) {
+		o.records, refused, err = apply(t)
+		return refused, err
+	}
+	return s.wait(o)
+}
+
+// waiting is how many entries are queued.
+func (s *Store) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.weight
 }
 
 func (s *Store) signal() {
@@ -78,7 +110,7 @@ func (s *Store) signal() {
 func (s *Store) take() (ops []*op, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ops, s.queued = s.queued, nil
+	ops, s.queued, s.weight = s.queued, nil, 0
 	return ops, s.closed
 }
 
@@ -88,18 +120,25 @@ func (s *Store) run() {
 	for {
 		ops, closed := s.take()
 		for len(ops) > 0 {
+			s.busy.Store(true)
 			batch := ops[:batchLen(ops)]
 			ops = ops[len(batch):]
-			s.checkDisk(time.Now())
+			if alone := batch[0].alone; alone != nil {
+				batch[0].finish(alone())
+				continue
+			}
+			s.disk.check(s, time.Now())
 			if err := s.commit(batch); err != nil {
 				s.abandon(append(slices.Clip(batch), ops...), err)
 				return
 			}
 			s.settle(batch)
-			if len(ops) == 0 {
-				s.rest(batch)
+			n := weight(batch)
+			if pause := s.pace.after(n, time.Now()); len(ops) == 0 {
+				s.rest(pause, n)
 			}
 		}
+		s.busy.Store(false)
 		if closed {
 			s.closeErr = s.closeFile()
 			return
@@ -108,20 +147,51 @@ func (s *Store) run() {
 	}
 }
 
-// rest lets events come together for the next commit, for a commit costs more than what is in it. It is as long as the last
-// one was large, up to restMax at 3,300 events a second. After few events there is none: nobody else is coming, and a timer
-// is late by a millisecond.
-func (s *Store) rest(last []*op) {
-	n := weight(last)
-	if n < restFrom {
+// pace tells how long events may come together for the next commit, for a commit costs more than what is in it. Up to
+// restAbove events a second there is no rest: somebody waits for each commit, a call taker to be rung. What comes above is
+// counted up to where the rest is restMax, so that a burst is over soon.
+type pace struct {
+	above float64 // events above restAbove a second, not yet made up for
+	last  time.Time
+}
+
+// after takes note of a commit of n events that has ended now.
+func (p *pace) after(n int, now time.Time) (rest time.Duration) {
+	const most = restBurst + float64(restMax/restEach)
+	p.above = min(most, max(0, p.above-restAbove*now.Sub(p.last).Seconds())+float64(n))
+	p.last = now
+	return time.Duration(max(0, p.above-restBurst) * float64(restEach))
+}
+
+// rest waits, but not while the store closes, and no longer than until as many events have come as the last commit had,
+// where those were many: writers that all wait for their turn lose no time.
+func (s *Store) rest(d time.Duration, last int) {
+	if d < time.Millisecond || !s.fewerThan(max(last, restFull)) { // a timer is late by as much
 		return
 	}
-	t := time.NewTimer(min(restMax, time.Duration(n)*restEach))
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-s.full:
 	case <-s.closing:
 	}
+}
+
+// fewerThan tells that fewer entries are queued; full is then signaled when as many are.
+func (s *Store) fewerThan(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.full: // of an earlier rest
+	default:
+	}
+	if s.weight >= n {
+		s.enough = 0
+		return false
+	}
+	s.enough = n
+	return true
 }
 
 func weight(ops []*op) (n int) {
@@ -131,10 +201,13 @@ func weight(ops []*op) (n int) {
 	return n
 }
 
-// batchLen is how many of the ops go into one transaction: one at least.
+// batchLen is how many of the ops go into one transaction: one at least, and an op that runs alone does.
 func batchLen(ops []*op) int {
 	weight := 0
 	for i, o := range ops {
+		if o.alone != nil {
+			return max(1, i)
+		}
 		if weight += o.weight; weight > batchMax && i > 0 {
 			return i
 		}
@@ -150,6 +223,9 @@ func (s *Store) settle(batch []*op) {
 		}
 		for _, r := range o.records {
 			s.o.Sealed(r)
+		}
+		if o.after != nil && o.refused == nil {
+			o.after()
 		}
 		o.finish(o.refused)
 	}
@@ -171,7 +247,7 @@ func (s *Store) abandon(ops []*op, cause error) {
 }
 
 func (s *Store) closeFile() error {
-	if err := errors.Join(removeHolder(s.dir), s.db.Close()); err != nil {
+	if err := errors.Join(removeHolder(s.dir), s.db.Load().Close()); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
@@ -190,11 +266,15 @@ func (s *Store) write(batch []*op, mark *uint64) (err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return s.o.update(s.db, func(tx *bolt.Tx) error {
+	defer faultsPanic()()
+	touched := s.touched.begin()
+	defer s.touched.merge(touched) // also where it failed: it may have been made all the same
+	return s.o.update(s.db.Load(), func(tx *bolt.Tx) error {
 		t, err := newTxn(tx)
 		if err != nil {
 			return err
 		}
+		t.touched = touched
 		last := t.count(metaCommits)
 		made := *mark != 0 && *mark == last
 		if !made {
@@ -203,7 +283,16 @@ func (s *Store) write(batch []*op, mark *uint64) (err error) {
 		if err := t.setCount(metaCommits, *mark); err != nil || made {
 			return err
 		}
+		latest := map[string]*op{}
 		for _, o := range batch {
+			if o.over != "" {
+				latest[o.over] = o
+			}
+		}
+		for _, o := range batch {
+			if o.over != "" && latest[o.over] != o {
+				continue // nobody can see the file in between
+			}
 			if o.refused, err = o.apply(t); err != nil {
 				return err
 			}
@@ -215,7 +304,7 @@ func (s *Store) write(batch []*op, mark *uint64) (err error) {
 // commit stores the batch, however often it takes. It raises the alarm once that has taken 200 ms and clears it when
 // the batch is durable. It fails only when Close gives up.
 func (s *Store) commit(batch []*op) error {
-	w := watch{s: s, since: time.Now(), late: time.NewTimer(alarmAfter), closing: s.closing}
+	w := watch{s: s, waiting: weight(batch), since: time.Now(), late: time.NewTimer(alarmAfter), closing: s.closing}
 	defer w.stop()
 	mark := uint64(0)
 	for pause := pauseFirst; ; pause = min(2*pause, pauseMax) {
@@ -228,6 +317,9 @@ func (s *Store) commit(batch []*op) error {
 		if err == nil {
 			w.clear()
 			return nil
+		}
+		if errors.Is(err, syscall.ENOSPC) {
+			s.disk.giveUp(s)
 		}
 		w.failed(err)
 		next := time.NewTimer(pause)
@@ -242,6 +334,7 @@ func (s *Store) commit(batch []*op) error {
 // watch is the committer's patience with one batch.
 type watch struct {
 	s       *Store
+	waiting int // entries of the batch
 	since   time.Time
 	late    *time.Timer
 	closing <-chan struct{}
@@ -287,7 +380,8 @@ func (w *watch) raise() {
 		what = w.err.Error()
 	}
 	text := fmt.Sprintf("records cannot be written to %s: %s. Calls go on; what happens to them is kept in memory only "+
-		"and is lost if the gateway stops. Free space or repair the disk; writing is retried by itself", w.s.dir, what)
+		"and is lost if the gateway stops: %d entries since %s. Free space or repair the disk; writing is retried by itself",
+		w.s.dir, what, w.waiting+w.s.waiting(), w.since.Format("2006-01-02 15:04:05"))
 	if text == w.raised {
 		return
 	}
@@ -305,27 +399,5 @@ func (w *watch) stop() {
 func (w *watch) clear() {
 	if w.raised != "" {
 		w.s.o.Alarm("store", time.Time{}, "records are written again")
-	}
-}
-
-// checkDisk raises or clears the alarm about free space, at most every few seconds.
-func (s *Store) checkDisk(now time.Time) {
-	if now.Sub(s.diskChecked) < diskEvery {
-		return
-	}
-	s.diskChecked = now
-	free, err := s.o.free(s.dir)
-	if err != nil {
-		s.o.Log.Warn("store: free space is unknown", zap.Error(err))
-		return
-	}
-	switch low := free < diskMin; {
-	case low && s.diskLow.IsZero():
-		s.diskLow = now
-		s.o.Alarm("disk", now, fmt.Sprintf("%d MB are free on the disk of %s. At 0 no record can be written: "+
-			"they stay in memory and are lost if the gateway stops. Free space there", free>>20, s.dir))
-	case !low && !s.diskLow.IsZero():
-		s.diskLow = time.Time{}
-		s.o.Alarm("disk", time.Time{}, fmt.Sprintf("%d MB are free again on the disk of %s", free>>20, s.dir))
 	}
 }

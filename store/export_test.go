@@ -4,6 +4,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/siaga112/siaga112/call"
+	"github.com/siaga112/siaga112/store/audit"
 )
 
 // WithUpdate replaces how a transaction is committed.
@@ -24,10 +25,6 @@ func CheckBody(body []byte) (call.ID, []Bad) {
 	if err != nil {
 		return "", []Bad{{What: err.Error()}}
 	}
-	r := &subjectRows{id: p.Of, pieces: []call.Sealed{p}}
-	if record, _, err := call.ParseBody(body); err == nil {
-		r.todo = []byte(todoText(record))
-	}
-	r.check()
-	return r.id, r.bad
+	var c audit.Checker
+	return p.Of, c.Check(p.Of, []call.Sealed{p}).Bad
 }

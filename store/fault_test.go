@@ -42,6 +42,13 @@ func (a *alarms) alarm(name string, since time.Time, text string) {
 	a.texts = append(a.texts, text)
 }
 
+// last is what the last alarm said.
+func (a *alarms) last() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.texts[len(a.texts)-1]
+}
+
 // faults fails the next commits: before they are made, or after.
 type faults struct{ before, after atomic.Int32 }
 
@@ -77,7 +84,7 @@ func TestCommitFails(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var f faults
 				a := newAlarms()
-				s := open(t, t.TempDir(), store.Options{Alarm: a.alarm}.WithUpdate(f.update))
+				s := open(t, storetest.Dir(t), store.Options{Alarm: a.alarm}.WithUpdate(f.update))
 				f.before.Store(c.n)
 				begin := time.Now()
 				es := storetest.Answered(callID(1), storetest.Start(), "+628115550001", "t1")
@@ -107,7 +114,7 @@ func TestCommitFailsAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f faults
 		var told []uint32
-		s := open(t, t.TempDir(), store.Options{Sealed: func(r call.Record) {
+		s := open(t, storetest.Dir(t), store.Options{Sealed: func(r call.Record) {
 			told = append(told, r.Entries)
 		}}.WithUpdate(f.update))
 		es := storetest.Answered(callID(1), storetest.Start(), "+628115550001", "t1")
@@ -140,7 +147,7 @@ func TestCommitFailsAfter(t *testing.T) {
 func TestCommitPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		panics := true
-		s := open(t, t.TempDir(), store.Options{}.WithUpdate(func(db *bolt.DB, fn func(*bolt.Tx) error) error {
+		s := open(t, storetest.Dir(t), store.Options{}.WithUpdate(func(db *bolt.DB, fn func(*bolt.Tx) error) error {
 			return db.Update(func(tx *bolt.Tx) error {
 				if panics {
 					panics = false
@@ -161,7 +168,7 @@ func TestCommitPanics(t *testing.T) {
 func TestSlowDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAlarms()
-		s := open(t, t.TempDir(), store.Options{Alarm: a.alarm}.WithUpdate(func(db *bolt.DB, fn func(*bolt.Tx) error) error {
+		s := open(t, storetest.Dir(t), store.Options{Alarm: a.alarm}.WithUpdate(func(db *bolt.DB, fn func(*bolt.Tx) error) error {
 			time.Sleep(time.Second)
 			return db.Update(fn)
 		}))
@@ -182,7 +189,7 @@ func TestSlowDisk(t *testing.T) {
 func TestCloseGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f faults
-		dir := t.TempDir()
+		dir := storetest.Dir(t)
 		s := open(t, dir, store.Options{}.WithUpdate(f.update))
 		must(t, s, storetest.Abandoned(callID(1), storetest.Start(), "")...)
 		f.before.Store(1 << 30)
@@ -220,7 +227,7 @@ func TestCloseGivesUp(t *testing.T) {
 func TestCloseHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		back := make(chan struct{})
-		s := open(t, t.TempDir(), store.Options{}.WithUpdate(func(*bolt.DB, func(*bolt.Tx) error) error {
+		s := open(t, storetest.Dir(t), store.Options{}.WithUpdate(func(*bolt.DB, func(*bolt.Tx) error) error {
 			<-back
 			return errDisk
 		}))
@@ -241,7 +248,7 @@ func TestDiskAlarm(t *testing.T) {
 		free := uint64(1 << 30)
 		var fails error
 		a := newAlarms()
-		s := open(t, t.TempDir(), store.Options{Alarm: a.alarm}.WithFree(func(string) (uint64, error) { return free, fails }))
+		s := open(t, storetest.Dir(t), store.Options{Alarm: a.alarm}.WithFree(func(string) (uint64, error) { return free, fails }))
 		step := func() {
 			must(t, s, storetest.Abandoned(callID(1), storetest.Start(), "")...)
 			time.Sleep(3 * time.Second)

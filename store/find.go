@@ -18,6 +18,9 @@ type Query struct {
 	Newest   bool      // the latest arrival first
 }
 
+// findRows is how many rows the first transaction of Find reads; each further one twice as many.
+const findRows = 64
+
 // Find yields the ended calls that the query names, in order of arrival. A call that ends meanwhile may be missing.
 func (s *Store) Find(ctx context.Context, q Query) iter.Seq2[call.ID, error] {
 	prefix := idxPrefix(fieldArrival, "")
@@ -32,7 +35,7 @@ func (s *Store) Find(ctx context.Context, q Query) iter.Seq2[call.ID, error] {
 		high = appendTime(bytes.Clone(prefix), q.To)
 	}
 	return func(yield func(call.ID, error) bool) {
-		f := finder{keyLen: len(prefix) + timeLen + seqLen, low: low, high: high, newest: q.Newest}
+		f := finder{keyLen: len(prefix) + timeLen + seqLen, low: low, high: high, newest: q.Newest, rows: findRows}
 		pull(ctx, s, f.chunk)(yield)
 	}
 }
@@ -42,6 +45,7 @@ type finder struct {
 	keyLen    int // keys of another length are those of a longer value
 	low, high []byte
 	newest    bool
+	rows      int // of the next transaction: few at first, as many ask for one page of calls only
 }
 
 func (f *finder) chunk(t *txn, add func(call.ID, error)) (more bool, err error) {
@@ -51,7 +55,8 @@ func (f *finder) chunk(t *txn, add func(call.ID, error)) (more bool, err error) 
 		if len(k) == f.keyLen {
 			add(t.found(binary.BigEndian.Uint64(k[f.keyLen-seqLen:])))
 		}
-		if n.full(0) {
+		if n.full(0) || n.rows == f.rows {
+			f.rows *= 2
 			f.narrow(k)
 			return true, nil
 		}
@@ -92,6 +97,8 @@ func (t *txn) found(seq uint64) (call.ID, error) {
 	if v == nil {
 		return "", fmt.Errorf("find: %w: record %d is missing", call.ErrFormat, seq)
 	}
-	p, err := readRec(seq, v)
-	return p.Of, err
+	if len(v) < headLen {
+		return "", fmt.Errorf("find: %w: record %d is found, but erased", call.ErrFormat, seq)
+	}
+	return bodyOf(seq, v[headLen:])
 }

@@ -40,6 +40,7 @@ const (
 	metaEnded   = "ended"   // calls that ended (8)
 	metaSize    = "size"    // sealed pieces (8)
 	metaCommits = "commits" // transactions of the committer (8)
+	metaErased  = "erased"  // pieces erased since the last compaction (8)
 	metaBeat    = "beat"    // RFC 3339
 	metaSecret  = "secret"  // 32 random bytes
 )
@@ -52,6 +53,7 @@ const (
 
 const (
 	idLen     = 27 // a letter and a ULID
+	leafLen   = 32 // all that is left of an erased record
 	headLen   = 64 // leaf and nonce before the body
 	timeLen   = 12
 	seqLen    = 8
@@ -60,17 +62,40 @@ const (
 
 // txn is one transaction's buckets.
 type txn struct {
-	live, leg, rec, id, idx, tree, todo, taker, check, hold, meta *bolt.Bucket
+	live, leg, rec, id, idx, tree, todo, taker, check, hold, meta bucket
+
+	touched *keySet // keys that the transaction wrote or deleted; nil unless a copy is being made
+}
+
+// bucket is a bbolt bucket whose transaction notes which keys it touches.
+type bucket struct {
+	*bolt.Bucket
+	t *txn
+	n int // in bucketNames
+}
+
+// Put is bbolt's, noted.
+func (b bucket) Put(k, v []byte) error {
+	b.t.touched.add(b.n, k)
+	return b.Bucket.Put(k, v)
+}
+
+// Delete is bbolt's, noted.
+func (b bucket) Delete(k []byte) error {
+	b.t.touched.add(b.n, k)
+	return b.Bucket.Delete(k)
 }
 
 func newTxn(tx *bolt.Tx) (*txn, error) {
 	t := &txn{}
 	// In the order of bucketNames.
-	fields := [...]**bolt.Bucket{&t.live, &t.leg, &t.rec, &t.id, &t.idx, &t.tree, &t.todo, &t.taker, &t.check, &t.hold, &t.meta}
+	fields := [...]*bucket{&t.live, &t.leg, &t.rec, &t.id, &t.idx, &t.tree, &t.todo, &t.taker, &t.check, &t.hold, &t.meta}
 	for i, name := range bucketNames() {
-		if *fields[i] = tx.Bucket([]byte(name)); *fields[i] == nil {
-			return nil, fmt.Errorf("the store has no bucket %q", name)
+		b := tx.Bucket([]byte(name))
+		if b == nil {
+			return nil, fmt.Errorf("%w: it has no bucket %q", ErrDamaged, name)
 		}
+		*fields[i] = bucket{Bucket: b, t: t, n: i}
 	}
 	// What only grows at its end is packed tight.
 	t.rec.FillPercent, t.tree.FillPercent = 0.95, 0.95
@@ -104,6 +129,14 @@ func liveKey(id call.ID, n uint32) []byte {
 
 func legKey(id call.ID, l call.Leg) []byte {
 	return binary.BigEndian.AppendUint16(append(make([]byte, 0, idLen+2), id...), uint16(l))
+}
+
+// legOf reads what legKey made. A key that it has not made has leg 0, of what stands there.
+func legOf(key []byte) call.LegID {
+	if len(key) != idLen+2 {
+		return call.LegID{Of: call.ID(key[:min(idLen, len(key))])}
+	}
+	return call.LegID{Of: call.ID(key[:idLen]), Leg: call.Leg(binary.BigEndian.Uint16(key[idLen:]))}
 }
 
 func seqKey(seq uint64) []byte {
@@ -165,22 +198,33 @@ func recValue(s call.Sealed) []byte {
 // bodyStart is how every body begins: AppendRecord writes the subject first.
 const bodyStart = `{"of":"`
 
-// readRec copies a row of rec. The error wraps call.ErrFormat; what could be read is returned with it.
+// readRec copies a row of rec. Of an erased one only the leaf is there, and Of is "". The error wraps call.ErrFormat; what
+// could be read is returned with it.
 func readRec(seq uint64, v []byte) (call.Sealed, error) {
 	s := call.Sealed{Seq: seq}
+	if len(v) == leafLen {
+		copy(s.Leaf[:], v)
+		return s, nil
+	}
 	if len(v) < headLen {
 		return s, fmt.Errorf("record %d: %w: %d bytes", seq, call.ErrFormat, len(v))
 	}
 	copy(s.Leaf[:], v)
 	copy(s.Nonce[:], v[len(s.Leaf):])
 	s.Body = append([]byte(nil), v[headLen:]...)
-	if len(s.Body) < len(bodyStart)+idLen || string(s.Body[:len(bodyStart)]) != bodyStart {
-		return s, fmt.Errorf("record %d: %w: its subject cannot be read", seq, call.ErrFormat)
+	var err error
+	s.Of, err = bodyOf(seq, s.Body)
+	return s, err
+}
+
+// bodyOf is the subject of a body. The error wraps call.ErrFormat.
+func bodyOf(seq uint64, body []byte) (call.ID, error) {
+	if len(body) < len(bodyStart)+idLen || string(body[:len(bodyStart)]) != bodyStart {
+		return "", fmt.Errorf("record %d: %w: its subject cannot be read", seq, call.ErrFormat)
 	}
-	id := call.ID(s.Body[len(bodyStart) : len(bodyStart)+idLen])
+	id := call.ID(body[len(bodyStart) : len(bodyStart)+idLen])
 	if err := checkID(id); err != nil {
-		return s, fmt.Errorf("record %d: %w: its subject: %w", seq, call.ErrFormat, err)
+		return "", fmt.Errorf("record %d: %w: its subject: %w", seq, call.ErrFormat, err)
 	}
-	s.Of = id
-	return s, nil
+	return id, nil
 }

@@ -16,12 +16,14 @@ var migrations = [format]func(*bolt.Tx) error{
 
 // prepare makes what a new file lacks, migrates an older one and refuses one of a newer format. All is in one transaction:
 // a crash leaves the file as it was or whole. It writes nothing to a file that is whole.
-func (s *Store) prepare() error {
+func (s *Store) prepare() (err error) {
+	defer trap(&err, func() {})
+	defer faultsPanic()()
 	has, err := s.format()
 	if err != nil || has == format {
 		return err
 	}
-	return s.db.Update(func(tx *bolt.Tx) error {
+	return s.db.Load().Update(func(tx *bolt.Tx) error {
 		for _, name := range bucketNames() {
 			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 				return err
@@ -47,7 +49,7 @@ func (s *Store) prepare() error {
 
 // format reads the file's format and its secret; 0 is a new file. The error wraps ErrNewer.
 func (s *Store) format() (v int, err error) {
-	err = s.db.View(func(tx *bolt.Tx) error {
+	err = s.db.Load().View(func(tx *bolt.Tx) error {
 		meta := tx.Bucket([]byte(bucketMeta))
 		if meta == nil {
 			return nil

@@ -19,7 +19,7 @@ func format1(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	r, err := gzip.NewReader(in)
 	if err != nil {
 		tb.Fatal(err)
@@ -28,7 +28,7 @@ func format1(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	dir := tb.TempDir()
+	dir := storetest.Dir(tb)
 	if err := os.WriteFile(filepath.Join(dir, store.File), b, 0o600); err != nil {
 		tb.Fatal(err)
 	}

@@ -33,7 +33,7 @@ type model struct {
 // TestHistories plays random histories on a store whose commits fail at random and that is stopped, or dies, at random
 // moments. In a bubble, so that the pauses between attempts take no time.
 func TestHistories(t *testing.T) {
-	base, n := t.TempDir(), 0
+	base, n := storetest.Dir(t), 0
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ testing.TB }{t}, func(t *rapid.T) { // a *testing.T has a Deadline, which a bubble forbids
 			dir := filepath.Join(base, fmt.Sprint(n))
@@ -154,11 +154,11 @@ func (m *model) keep(t *rapid.T) {
 	}
 	if rapid.Bool().Draw(t, "forget") {
 		delete(m.legs[id], leg)
-		m.s.Keep(id, leg, nil)
+		m.s.Keep(id, leg, nil, nil)
 		return
 	}
 	m.legs[id][leg] = fmt.Sprintf("%d %s", leg, rapid.StringN(0, 9, -1).Draw(t, "dialog"))
-	m.s.Keep(id, leg, []byte(m.legs[id][leg]))
+	m.s.Keep(id, leg, []byte(m.legs[id][leg]), nil)
 }
 
 func (m *model) fail(t *rapid.T) {
@@ -227,15 +227,11 @@ func (m *model) check() {
 	if d := cmp.Diff(m.entries, got); d != "" {
 		t.Fatalf("entries (-want +got):\n%s", d)
 	}
-	for id, d := range m.s.Kept() {
-		var l call.Leg
-		if _, err := fmt.Sscan(string(d), &l); err != nil {
-			t.Fatal(err)
+	for l, d := range m.s.Kept() {
+		if legs[l.Of] == nil {
+			legs[l.Of] = map[call.Leg]string{}
 		}
-		if legs[id] == nil {
-			legs[id] = map[call.Leg]string{}
-		}
-		legs[id][l] = string(d)
+		legs[l.Of][l.Leg] = string(d)
 	}
 	maps.DeleteFunc(m.legs, func(id call.ID, legs map[call.Leg]string) bool { return len(legs) == 0 || m.ended(id) })
 	if d := cmp.Diff(m.legs, legs); d != "" {

@@ -97,18 +97,18 @@ func (t *txn) liveChunk(from *[]byte, add func([]call.Entry, error)) (more bool,
 }
 
 // Kept yields every dialog that is kept, in order of call and leg.
-func (s *Store) Kept() iter.Seq2[call.ID, []byte] {
+func (s *Store) Kept() iter.Seq2[call.LegID, []byte] {
 	type kept struct {
-		id     call.ID
+		leg    call.LegID
 		dialog []byte
 	}
-	return func(yield func(call.ID, []byte) bool) {
+	return func(yield func(call.LegID, []byte) bool) {
 		var from []byte
 		rows := pull(context.Background(), s, func(t *txn, add func(kept, error)) (bool, error) {
 			var n chunk
 			c := t.leg.Cursor()
 			for k, v := c.Seek(from); k != nil; k, v = c.Next() {
-				add(kept{call.ID(k[:min(idLen, len(k))]), bytes.Clone(v)}, nil)
+				add(kept{legOf(k), bytes.Clone(v)}, nil)
 				if n.full(len(v)) {
 					from = append(bytes.Clone(k), 0)
 					return true, nil
@@ -121,7 +121,7 @@ func (s *Store) Kept() iter.Seq2[call.ID, []byte] {
 				s.o.Log.Error("store: kept dialogs", zap.Error(err))
 				return
 			}
-			if !yield(row.id, row.dialog) {
+			if !yield(row.leg, row.dialog) {
 				return
 			}
 		}
@@ -153,6 +153,7 @@ func (s *Store) Todo(ctx context.Context) iter.Seq2[call.ID, error] {
 func (s *Store) Scan(ctx context.Context, from uint64) iter.Seq2[call.Sealed, error] {
 	return func(yield func(call.Sealed, error) bool) {
 		next := from
+		var ahead ahead
 		rows := pull(ctx, s, func(t *txn, add func(call.Sealed, error)) (bool, error) {
 			var n chunk
 			c := t.rec.Cursor()
@@ -161,6 +162,7 @@ func (s *Store) Scan(ctx context.Context, from uint64) iter.Seq2[call.Sealed, er
 					continue
 				}
 				seq := binary.BigEndian.Uint64(k)
+				ahead.at(v)
 				add(readRec(seq, v))
 				next = seq + 1
 				if n.full(len(v)) {

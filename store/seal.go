@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	bolt "go.etcd.io/bbolt"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/siaga112/siaga112/call"
@@ -122,16 +121,12 @@ func (t *txn) liveLines(id call.ID) [][]byte {
 	return lines
 }
 
-// liveCalls counts the calls that have live rows.
+// liveCalls counts the calls that have live rows: one look for each.
 func (t *txn) liveCalls() uint64 {
 	n := uint64(0)
-	var last []byte
 	c := t.live.Cursor()
-	for k, _ := c.Seek([]byte{call.Call}); len(k) >= idLen && k[0] == call.Call; k, _ = c.Next() {
-		if !bytes.Equal(k[:idLen], last) {
-			last = bytes.Clone(k[:idLen])
-			n++
-		}
+	for k, _ := c.Seek([]byte{call.Call}); len(k) >= idLen && k[0] == call.Call; k, _ = c.Seek(after(k[:idLen])) {
+		n++
 	}
 	return n
 }
@@ -153,13 +148,14 @@ func (t *txn) pieces(id call.ID) ([]call.Sealed, error) {
 		if err != nil {
 			return ps, err
 		}
+		p.Of = id
 		ps = append(ps, p)
 	}
 	return ps, nil
 }
 
 // deletePrefix deletes all keys that begin with the prefix. A cursor that deletes may skip: the keys are read first.
-func deletePrefix(b *bolt.Bucket, prefix []byte) error {
+func deletePrefix(b bucket, prefix []byte) error {
 	var keys [][]byte
 	c := b.Cursor()
 	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
@@ -171,4 +167,10 @@ func deletePrefix(b *bolt.Bucket, prefix []byte) error {
 		}
 	}
 	return nil
+}
+
+// hasPieces tells whether the subject is sealed.
+func (t *txn) hasPieces(id call.ID) bool {
+	k, _ := t.id.Cursor().Seek([]byte(id))
+	return bytes.HasPrefix(k, []byte(id))
 }

@@ -2,7 +2,10 @@
 
 package store
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
 // freeSpace is what an unprivileged process may still write on the disk of dir, in bytes.
 func freeSpace(dir string) (uint64, error) {
@@ -12,3 +15,6 @@ func freeSpace(dir string) (uint64, error) {
 	}
 	return st.Bavail * uint64(st.Bsize), nil
 }
+
+// unlock lets go of the file's lock.
+func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

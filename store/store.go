@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -26,9 +27,6 @@ const File = "siaga112.db"
 
 // format is the version of what the buckets hold. An older file is migrated (migrate.go), a newer one is refused.
 const format = 2
-
-// lockTimeout is how long Open waits for another process to let go of the file.
-const lockTimeout = 500 * time.Millisecond
 
 // Errors of Open.
 var (
@@ -47,6 +45,8 @@ var (
 	ErrOrder = errors.New("the entry does not fit those before it")
 	// ErrInvalid: the entry cannot be stored: its subject is no id, or its event cannot be encoded.
 	ErrInvalid = errors.New("not an entry")
+	// ErrErased: the entry is of a call that was erased.
+	ErrErased = errors.New("it was erased")
 )
 
 // ErrClosed: the store is closed, or was closed before this could be stored.
@@ -60,32 +60,52 @@ type Options struct {
 	// Sealed is told the record of every piece after its commit, in order of seq, from the committer's goroutine, before
 	// the done of the Append that sealed it. It must not block.
 	Sealed func(call.Record)
+	// Node names the ledger when the key of its checkpoints is made; it keeps that name. "" is "node".
+	Node string
+	// Checkpointed is told each signed checkpoint that was made, after its commit, from the committer's goroutine, and
+	// the latest by KeepCheckpoints when it starts. It must not block and not change what it gets.
+	Checkpointed func(signed []byte)
+	// FreeSpace is the number of bytes free on the disk below which the alarm "disk" sounds; 0: 200 MB.
+	FreeSpace uint64
+	// Reserve is the size in bytes of a file that is given up when the disk is full, so that records can be written for a
+	// while longer; 0: none.
+	Reserve int64
 
 	update func(*bolt.DB, func(*bolt.Tx) error) error // how a transaction is committed; tests make it fail
 	free   func(dir string) (uint64, error)           // bytes free on the disk of dir
+	aside  bool                                       // it is no gateway's file: no advice is given about its damage
 }
 
 // Store is an open store. All methods may be called from any goroutine.
 type Store struct {
 	dir    string
 	o      Options
-	db     *bolt.DB
+	db     atomic.Pointer[bolt.DB] // the committer alone replaces it
 	secret [32]byte
 
-	mu     sync.Mutex // guards queued and closed; held for a few instructions only
+	mu     sync.Mutex // guards what follows; held for a few instructions only
 	queued []*op
+	weight int // entries in queued
+	enough int // as many end the committer's rest; 0: it does not rest
 	closed bool
 
 	wake    chan struct{} // one signal: queued or closed has changed
+	full    chan struct{} // one signal: enough is there
 	closing chan struct{} // closed by Close
 	stopped chan struct{} // closed by the committer once closeErr is set
 	once    sync.Once
 
 	closeErr error
 
+	busy atomic.Bool // the committer has work
+
+	copying  sync.Mutex              // held by TryLock only: one copy of the file at a time
+	stopCopy context.CancelCauseFunc // of the copy that is being made; guarded by mu
+	touched  changes
+
 	// The committer's own.
-	diskChecked time.Time
-	diskLow     time.Time
+	disk disk
+	pace pace
 }
 
 // Open opens the store in dir, making both if there are none, and starts its committer. The errors wrap ErrHeld or
@@ -96,21 +116,19 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	file := filepath.Join(dir, File)
-	// The freelist is written with each commit: without it a cold open reads the whole file.
-	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("open store %s: %w by %s", file, ErrHeld, readHolder(dir))
-	}
+	db, err := openFile(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", file, err)
+		return nil, o.failed(err, file)
 	}
 	s := &Store{
-		dir: dir, o: o, db: db,
-		wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
+		dir: dir, o: o,
+		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	if err := s.prepare(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", file, err), db.Close())
+	s.db.Store(db)
+	if err := errors.Join(removeParts(dir), s.prepare()); err != nil {
+		return nil, errors.Join(o.failed(err, file), db.Close())
 	}
+	s.disk.keepReserve(s)
 	if err := writeHolder(dir, time.Now()); err != nil {
 		o.Log.Warn("store: cannot write who holds it", zap.Error(err))
 	}
@@ -128,8 +146,17 @@ func (o Options) filled() Options {
 	if o.Sealed == nil {
 		o.Sealed = func(call.Record) {}
 	}
+	if o.Node == "" {
+		o.Node = "node"
+	}
+	if o.Checkpointed == nil {
+		o.Checkpointed = func([]byte) {}
+	}
 	if o.update == nil {
 		o.update = (*bolt.DB).Update
+	}
+	if o.FreeSpace == 0 {
+		o.FreeSpace = diskMin
 	}
 	if o.free == nil {
 		o.free = freeSpace
@@ -204,19 +231,31 @@ func (s *Store) Size() (uint64, error) {
 	return n, nil
 }
 
-// view runs f in one short read transaction. What f reads is gone when it returns: it copies.
+// view runs f in one short read transaction. What f reads is gone when it returns: it copies. A page that cannot be read is
+// an error that wraps ErrDamaged.
 func (s *Store) view(f func(t *txn) error) error {
-	err := s.db.View(func(tx *bolt.Tx) error {
+	for {
+		db := s.db.Load()
+		err := viewOf(db, f)
+		switch {
+		case !errors.Is(err, berrors.ErrDatabaseNotOpen):
+			return err
+		case s.db.Load() == db:
+			return ErrClosed
+		} // else a compaction has put another file in its place
+	}
+}
+
+func viewOf(db *bolt.DB, f func(t *txn) error) (err error) {
+	defer trap(&err, func() {})
+	defer faultsPanic()()
+	return db.View(func(tx *bolt.Tx) error {
 		t, err := newTxn(tx)
 		if err != nil {
 			return err
 		}
 		return f(t)
 	})
-	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return ErrClosed
-	}
-	return err
 }
 
 // views runs f in one read transaction after the other until it says that it is done. deliver runs between them, with
@@ -239,3 +278,6 @@ func (s *Store) views(ctx context.Context, f func(t *txn) (more bool, err error)
 	}
 	return nil
 }
+
+// Dir is the folder of the store's file.
+func (s *Store) Dir() string { return s.dir }

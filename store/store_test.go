@@ -46,7 +46,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestOpenHeld(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	open(t, dir, store.Options{})
 	_, err := store.Open(dir, store.Options{})
 	if !errors.Is(err, store.ErrHeld) {
@@ -60,7 +60,7 @@ func TestOpenHeld(t *testing.T) {
 }
 
 func TestOpenHeldByUnknown(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	s := open(t, dir, store.Options{})
 	holder := filepath.Join(dir, "siaga112.holder")
 	if err := os.WriteFile(holder, []byte("?"), 0o600); err != nil {
@@ -79,7 +79,7 @@ func TestOpenHeldByUnknown(t *testing.T) {
 }
 
 func TestOpenNewer(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	if err := open(t, dir, store.Options{}).Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestOpenNewer(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	if err := os.WriteFile(filepath.Join(dir, store.File), []byte(strings.Repeat("not a database ", 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestSecretAndBeat(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	s := open(t, dir, store.Options{})
 	secret := s.Secret()
 	if secret == ([32]byte{}) {
@@ -131,7 +131,7 @@ func TestSecretAndBeat(t *testing.T) {
 
 func TestSealedIsTold(t *testing.T) {
 	var told []string
-	s := open(t, t.TempDir(), store.Options{Sealed: func(r call.Record) {
+	s := open(t, storetest.Dir(t), store.Options{Sealed: func(r call.Record) {
 		told = append(told, fmt.Sprintf("%s %d %s", r.Of, r.Entries, r.Kind))
 	}})
 	for i := range 3 {
@@ -151,13 +151,13 @@ func TestSealedIsTold(t *testing.T) {
 
 // TestExport exports what a store has.
 func TestExport(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	history(t, dir)
 	s := open(t, dir, store.Options{})
 	var b strings.Builder
-	n, err := export.WriteCSV(&b, export.Rows(t.Context(), s, export.Span{}), time.UTC)
-	if n != 20 || err != nil {
-		t.Fatalf("%d rows, %v", n, err)
+	p, err := export.Write(t.Context(), &b, s, export.Options{Format: export.CSV, Zone: time.UTC})
+	if p.Rows != 20 || err != nil {
+		t.Fatalf("%+v, %v", p, err)
 	}
 	lines, err := csv.NewReader(strings.NewReader(b.String())).ReadAll()
 	if err != nil {
@@ -172,7 +172,7 @@ func TestExport(t *testing.T) {
 }
 
 func TestTodo(t *testing.T) {
-	s := open(t, t.TempDir(), store.Options{})
+	s := open(t, storetest.Dir(t), store.Options{})
 	for i := range 600 {
 		s.Append(storetest.Answered(callID(i), storetest.Start(), "", "t1"), nil)
 	}
@@ -192,7 +192,7 @@ func TestTodo(t *testing.T) {
 
 // TestHostileEntries: what callers send is stored as it is read back, whatever it is.
 func TestHostileEntries(t *testing.T) {
-	s := open(t, t.TempDir(), store.Options{})
+	s := open(t, storetest.Dir(t), store.Options{})
 	numbers := []string{"\xff\xfe", "+62\x00", "", "+62", strings.Repeat("9", 40000), "=cmd|' /C calc'!A0", "a\nb"}
 	for i, n := range numbers {
 		es := storetest.Answered(callID(i), time.Time{}.Add(time.Duration(i)*time.Hour), n, "t1")
@@ -224,7 +224,7 @@ func TestOneTransaction(t *testing.T) {
 		}
 		return db.Update(f)
 	})
-	s := open(t, t.TempDir(), o)
+	s := open(t, storetest.Dir(t), o)
 	calls := make([][]call.Entry, n)
 	for i := range calls {
 		calls[i] = storetest.Abandoned(callID(i), storetest.Start(), "")

@@ -21,7 +21,7 @@ func bound(s *store.Store) map[call.TakerID]string {
 }
 
 func TestTakers(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	s := open(t, dir, store.Options{})
 	sari := store.Taker{ID: "sari", Department: "BPBD", HA1: map[string]string{"MD5": "aa"}, Added: storetest.Start()}
 	budi := store.Taker{ID: "budi", HA1: map[string]string{"MD5": "bb", "SHA-256": "cc"}, Added: storetest.Start()}
@@ -61,7 +61,7 @@ func TestTakers(t *testing.T) {
 }
 
 func TestDigestOfATaker(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	s := open(t, dir, store.Options{})
 	for id, tt := range map[call.TakerID]struct {
 		ha1  map[string]string
@@ -85,7 +85,7 @@ func TestDigestOfATaker(t *testing.T) {
 }
 
 func TestPutTakerRefuses(t *testing.T) {
-	s := open(t, t.TempDir(), store.Options{})
+	s := open(t, storetest.Dir(t), store.Options{})
 	for _, id := range []call.TakerID{"", call.TakerID(strings.Repeat("x", 256))} {
 		if err := s.PutTaker(store.Taker{ID: id}); err == nil {
 			t.Errorf("%q was taken", id)
@@ -106,7 +106,7 @@ func TestPutTakerRefuses(t *testing.T) {
 }
 
 func TestBind(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	s := open(t, dir, store.Options{})
 	for _, id := range []call.TakerID{"sari", "budi", "tono"} {
 		if err := s.PutTaker(store.Taker{ID: id}); err != nil {

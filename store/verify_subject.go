@@ -3,197 +3,128 @@ package store
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"runtime"
+	"encoding/binary"
 	"slices"
-	"sync"
 
 	"github.com/siaga112/siaga112/call"
+	"github.com/siaga112/siaga112/store/audit"
 )
 
-// subjects checks every subject that has a sealed piece. What costs is reading the entries' JSON: it is done on all
-// processors, between the read transactions.
-func (v *verifier) subjects(ctx context.Context) error {
-	var from []byte
-	var rows []*subjectRows
-	return v.s.views(ctx, func(t *txn) (more bool, err error) {
-		rows, more = t.subjectRows(&from)
-		return more, nil
-	}, func() bool {
-		checkAll(rows)
-		v.take(rows)
-		return true
-	})
-}
-
-// subjectRows is what is stored of one sealed subject, and what is bad about it.
-type subjectRows struct {
-	id     call.ID
-	pieces []call.Sealed
-	todo   []byte
-	live   bool
-	keys   [][]byte // of idx, as they should be
-
-	ended int
-	bad   []Bad
-}
-
-func (r *subjectRows) add(seq uint64, format string, args ...any) {
-	r.bad = append(r.bad, Bad{Seq: seq, Of: r.id, What: fmt.Sprintf(format, args...)})
-}
-
-// subjectRows copies the rows of the next subjects, each whole, and moves from.
-func (t *txn) subjectRows(from *[]byte) (rows []*subjectRows, more bool) {
-	var n chunk
-	c := t.id.Cursor()
-	k, _ := c.Seek(*from)
-	for k != nil {
-		r := &subjectRows{id: call.ID(k[:min(idLen, len(k))])}
-		of := []byte(r.id)
-		for ; bytes.HasPrefix(k, of); k, _ = c.Next() {
-			t.addPiece(r, k)
+// exactly looks again at what the passes doubt, subject by subject, and says what is bad about it. Those that are listed
+// without a record are among them.
+func (v *verifier) exactly(ctx context.Context) error {
+	if err := v.unseen(ctx); err != nil {
+		return err
+	}
+	var checker audit.Checker
+	for id := range v.doubt {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		r.todo = bytes.Clone(t.todo.Get(of))
-		r.live = t.lastLive(r.id) > 0
-		rows = append(rows, r)
-		size := 0
-		for _, p := range r.pieces {
-			size += len(p.Body)
-		}
-		if n.full(size) {
-			*from = bytes.Clone(k)
-			return rows, k != nil
-		}
-	}
-	return rows, false
-}
-
-func (t *txn) addPiece(r *subjectRows, key []byte) {
-	id, seq, ok := splitPieceKey(key)
-	if !ok {
-		r.add(NoSeq, "the list of pieces has a key %x", key)
-		return
-	}
-	v := t.rec.Get(seqKey(seq))
-	if v == nil {
-		r.add(seq, "it is listed, but there is no such record")
-		return
-	}
-	p, err := readRec(seq, v)
-	if err != nil {
-		p.Of = "" // said by the chain's check
-	} else if p.Of != id {
-		r.add(seq, "it is listed, but the record is of %s", p.Of)
-		return
-	}
-	r.pieces = append(r.pieces, p)
-}
-
-func checkAll(rows []*subjectRows) {
-	var wg sync.WaitGroup
-	part := (len(rows) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
-	for some := range slices.Chunk(rows, max(1, part)) {
-		wg.Go(func() {
-			for _, r := range some {
-				r.check()
-			}
+		err := v.s.view(func(t *txn) error {
+			v.subjectExactly(t, &checker, id)
+			return nil
 		})
-	}
-	wg.Wait()
-}
-
-// check is pure: it holds each record against the fold of all entries up to it.
-func (r *subjectRows) check() {
-	if r.live {
-		r.add(NoSeq, "it is sealed and lives")
-	}
-	var all []call.Entry
-	var record call.Record
-	for i, p := range r.pieces {
-		first, lines := splitBody(p.Body)
-		entries, err := r.entries(p.Seq, lines, len(all))
 		if err != nil {
-			r.add(p.Seq, "%v", err)
-			return
-		}
-		all = append(all, entries...)
-		r.checkEnd(p.Seq, i == 0, entries)
-		record = call.Fold(slices.Values(all))
-		want, err := call.AppendRecord(nil, record)
-		if err != nil || !bytes.Equal(want, first) {
-			r.add(p.Seq, "its first line is not the fold of its entries")
-		}
-		if i == 0 && r.id.Kind() == call.Call {
-			r.keys = idxKeys(record, p.Seq)
+			return err
 		}
 	}
-	if r.id.Kind() == call.Call && r.ended != 1 && len(r.pieces) > 0 {
-		r.add(r.pieces[0].Seq, "it has %d entries that end it", r.ended)
+	if len(v.doubt) == 0 {
+		return nil
 	}
-	if len(all) > 0 && todoText(record) != string(r.todo) {
-		r.add(r.pieces[0].Seq, "%q is noted as what is to do, it should be %q", r.todo, todoText(record))
-	}
+	return v.unlisted(ctx)
 }
 
-// entries reads a piece's lines; has is how many the pieces before it have.
-func (r *subjectRows) entries(seq uint64, lines [][]byte, has int) ([]call.Entry, error) {
-	if len(lines) == 0 {
-		return nil, fmt.Errorf("%w: it has no entry", call.ErrFormat)
-	}
-	es := make([]call.Entry, 0, len(lines))
-	for i, l := range lines {
-		e, err := call.ParseEntry(l)
-		if err != nil {
-			return nil, err
+// unseen doubts the subjects that list a record which is not there.
+func (v *verifier) unseen(ctx context.Context) error {
+	missing := false
+	for no, page := range v.list.pages {
+		for i := range page {
+			seq := no*uint64(len(page)) + uint64(i)
+			missing = missing || page[i].subject != 0 && !page[i].seen && seq < v.size
 		}
-		if want := uint32(has + i + 1); e.N != want || e.Of != r.id {
-			r.add(seq, "entry %d is %s %d", want, e.Of, e.N)
-		}
-		es = append(es, e)
 	}
-	return es, nil
+	var from []byte
+	return v.s.views(ctx, func(t *txn) (bool, error) {
+		last := lastKey(t.rec.Cursor().Last())
+		c := t.id.Cursor()
+		n := 0
+		for k, _ := c.Seek(from); k != nil; k, _ = c.Next() {
+			id, seq, ok := splitPieceKey(k)
+			if ok && (bytes.Compare(seqKey(seq), last) > 0 || missing && seq < v.size && !v.list.at(seq, true).seen) {
+				v.doubt[id] = true
+			}
+			if n++; n == 16*verifyRows {
+				from = append(bytes.Clone(k), 0)
+				return true, nil
+			}
+		}
+		return false, nil
+	}, func() bool { return true })
 }
 
-// checkEnd: a subject's first piece ends with what seals it.
-func (r *subjectRows) checkEnd(seq uint64, first bool, es []call.Entry) {
-	for _, e := range es {
-		if _, ok := e.Event.(call.Ended); ok {
-			r.ended++
-		}
-	}
-	if first && !begins(es[0]) {
-		r.add(seq, "its entry 1 does not begin it")
-	}
-	if last := es[len(es)-1]; first && !seals(r.id, last.Event) {
-		r.add(seq, "its last entry does not end it")
-	}
-}
-
-// take adds up what the checks found, and looks for the keys of idx. Pieces that came after the start do not count.
-func (v *verifier) take(rows []*subjectRows) {
-	for _, r := range rows {
-		v.report.Bad = append(v.report.Bad, r.bad...)
-		if len(r.pieces) == 0 || r.pieces[0].Seq >= v.size {
+// subjectExactly checks a subject as it is listed now.
+func (v *verifier) subjectExactly(t *txn, checker *audit.Checker, id call.ID) {
+	var pieces []call.Sealed
+	readable := true
+	c := t.id.Cursor()
+	for k, _ := c.Seek([]byte(id)); bytes.HasPrefix(k, []byte(id)); k, _ = c.Next() {
+		_, seq, ok := splitPieceKey(k)
+		if !ok {
+			v.bad(NoSeq, id, "the list of pieces has a key %x", k)
 			continue
 		}
-		v.keys += uint64(len(r.keys))
-		v.unsure = v.unsure || len(r.bad) > 0
-		if r.id.Kind() == call.Call {
-			v.report.Ended++
+		row := t.rec.Get(k[idLen:])
+		of, ok := rowSubject(row)
+		switch {
+		case row == nil:
+			v.bad(seq, id, "it is listed, but there is no such record")
+		case len(row) == leafLen:
+			pieces = append(pieces, call.Sealed{Seq: seq, Of: id})
+		case !ok:
+			readable = false // said with the record
+		case string(of) != string(id):
+			v.bad(seq, id, "it is listed, but the record is of %s", of)
+		default:
+			pieces = append(pieces, call.Sealed{Seq: seq, Of: id, Body: bytes.Clone(row[headLen:])})
 		}
 	}
-	err := v.s.view(func(t *txn) error {
-		c := t.idx.Cursor()
-		for _, r := range rows {
-			for _, want := range r.keys {
-				if k, _ := c.Seek(want); !bytes.Equal(k, want) {
-					v.bad(r.pieces[0].Seq, r.id, "the index does not find it")
-				}
+	if _, err := call.ParseID(string(id)); err != nil || !validID([]byte(id)) {
+		v.bad(NoSeq, id, "it is listed, but it is no id")
+	}
+	if len(pieces) == 0 || !readable {
+		return
+	}
+	got := checker.Check(id, pieces)
+	v.report.Bad = append(v.report.Bad, got.Bad...)
+	for _, a := range got.Acts {
+		v.act(a)
+	}
+	whole := !slices.ContainsFunc(pieces, func(p call.Sealed) bool { return len(p.Body) == 0 })
+	if text := string(t.todo.Get([]byte(id))); whole && len(got.Bad) == 0 && text != todoText(got.Last) {
+		v.bad(pieces[0].Seq, id, "%q is noted as what is to do, it should be %q", text, todoText(got.Last))
+	}
+}
+
+// unlisted names the records that are not listed under their subject.
+func (v *verifier) unlisted(ctx context.Context) error {
+	from := uint64(0)
+	return v.s.views(ctx, func(t *txn) (bool, error) {
+		c := t.rec.Cursor()
+		n := 0
+		for k, row := c.Seek(seqKey(from)); len(k) == seqLen; k, row = c.Next() {
+			seq := binary.BigEndian.Uint64(k)
+			if seq >= v.size {
+				return false, nil
+			}
+			if id, ok := rowSubject(row); ok && v.doubt[call.ID(id)] && t.id.Get(pieceKey(call.ID(id), seq)) == nil {
+				v.bad(seq, call.ID(id), "it is not listed under its subject")
+			}
+			if n++; n == verifyRows {
+				from = seq + 1
+				return true, nil
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		v.bad(NoSeq, "", "the index cannot be read: %v", err)
-	}
+		return false, nil
+	}, func() bool { return true })
 }
