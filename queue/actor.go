@@ -147,6 +147,23 @@ func (q *Queue) Filed(r call.Record) {
 	q.post(func() { q.step(Filed{Record: r}, nil) })
 }
 
+// Learn shows records of earlier runs to the score, while calls go on; last says that no more come. It returns when they are
+// learnt, or with ErrClosed or the context's error.
+func (q *Queue) Learn(ctx context.Context, records []call.Record, last bool) error {
+	done := make(chan struct{})
+	if !q.post(func() { defer close(done); q.step(Past{Records: records, Last: last}, nil) }) {
+		return fmt.Errorf("learn: %w", ErrClosed)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-q.done:
+		return fmt.Errorf("learn: %w", ErrClosed)
+	case <-ctx.Done():
+		return fmt.Errorf("learn: %w", context.Cause(ctx))
+	}
+}
+
 // Order carries out an order and returns when it is decided and durable. The error wraps ErrOrder when it makes no sense,
 // is the journal's when it could not be made durable, and ErrClosed or the context's when that came first: then the order
 // may still be carried out.
@@ -332,7 +349,7 @@ func strange(in Input) string {
 		return string(in.Who.Taker)
 	case Ask:
 		return fmt.Sprintf("%s of %s", in.Want, in.Of)
-	case Order, Filed, Tick:
+	case Order, Filed, Past, Tick:
 	}
 	return ""
 }

@@ -325,14 +325,15 @@ func TestRestartOfTheActor(t *testing.T) {
 		a.Apply(call.Entry{Of: "s0", N: 1, At: at, Event: call.TakerChanged{Taker: "t1", State: call.Ready}})
 		a.Tell("c1", call.Restored{Node: "n"})
 		a.up("t1")
-		a.Tell("c1", call.Left{Leg: 1, By: "node"})
-		a.Tell("c1", byNode)
+		a.Tell("c1", call.Left{Leg: 1, By: "node", Why: "restart"})
 		a.Start(a.line)
 		defer a.Close()
+		synctest.Wait()
 		a.arrive("c2")
 		synctest.Wait()
-		same(t, "c1", a.journal.words("c1"), "restored | left 1 node | left 0 node | ended restart")
-		same(t, "line", a.line.say(), `0s answer c2 | 0s play c2 0 "waiting" | 0s ring c2 1 t1`)
+		same(t, "c1", a.journal.words("c1"), "restored | left 1 node | offered 2 t1")
+		same(t, "line", a.line.say(),
+			`0s answer c1 | 0s play c1 0 "waiting" | 0s ring c1 2 t1 | 0s answer c2 | 0s play c2 0 "waiting"`)
 	})
 }
 

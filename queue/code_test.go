@@ -218,8 +218,9 @@ func TestRemember(t *testing.T) {
 		w.desk.Remember(r)
 	}
 	w.up("t1", "t2", "t3")
-	w.step(queue.Filed{Record: record("c5", 0, "t1", "t3")}) // of another: t3 is not known yet
-	for i, want := range []call.ID{"c8", "c8", "c5"} {
+	w.step(queue.Filed{Record: record("c5", -4, "t1", "t3")}) // amended
+	w.step(queue.Past{Records: []call.Record{record("c4", -5, "t3"), record("c10", -1, "t2")}, Last: true})
+	for i, want := range []call.ID{"c8", "c10", "c5"} {
 		w.dial(call.ID(fmt.Sprintf("a10%d", i)), 0, call.TakerID(fmt.Sprintf("t%d", i+1)), "*4")
 		if got := w.entries[len(w.entries)-1]; got.Of != want || got.N != 0 {
 			t.Errorf("t%d classifies %s, want %s", i+1, got.Of, want)

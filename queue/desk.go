@@ -33,7 +33,9 @@ const (
 	mostHeard   = 1000             // Heard entries a call; the keys of a phone must not fill the disk
 	mostLegs    = 65000            // legs a call: far above what can happen, far below what a Leg can count
 	theQueue    = "112"            // the name of the one queue
-	noAnswer    = "no answer"      // begins Why in the Left of an offer that nobody answered
+	noAnswer    = "no answer"      // begins Why in the Left of an offer that nobody answered; Why in the shift, which counts them
+	answeredOne = "answered"       // Why in the shift: the count is over
+	inRestart   = "restart"        // begins Why in the Left of a leg that a start could not take up; by node: the peer is lost
 	gaveAway    = "gave away"      // begins Why in the Left of a taker who has given the caller away
 )
 
@@ -46,8 +48,8 @@ type Rules struct {
 
 // Desk is the state of all live calls and of all call takers. It is for one goroutine.
 //
-// What is journaled is written by Apply alone. What is not (a leg that is being dropped, a phone that is up, deadlines)
-// can be lost in a crash without harm: the next run drops those legs anyway and hears of the phones again.
+// What is journaled is written by Apply alone. What is not (a leg that is being dropped, a phone that is up or holds,
+// deadlines) follows again from what is, or from what the line tells the next run (desk_resume.go).
 type Desk struct {
 	rules  Rules
 	scorer *prank.Scorer
@@ -68,8 +70,11 @@ type Desk struct {
 	stopping bool
 	strays   uint64 // facts that were ignored
 	asides   map[legID]*aside
-	noTaker  time.Time // when it is time to say that calls wait and nobody is ready; zero: not so
-	gaveUp   bool      // a taker was paused in this Step for not answering
+	noTaker  time.Time        // when it is time to say that calls wait and nobody is ready; zero: not so
+	gaveUp   bool             // a taker was paused in this Step for not answering
+	waking   []*liveCall      // Restored, and resumed with the next Tick
+	later    []Ask            // what phones wanted of them
+	renewed  map[call.ID]bool // calls Filed while the past is still being learnt; nil: it is
 	due      dues
 
 	// Of the Step under way.
@@ -86,7 +91,7 @@ func NewDesk(r Rules, s *prank.Scorer) *Desk {
 	return &Desk{
 		rules: r, scorer: s,
 		calls: map[call.ID]*liveCall{}, takers: map[call.TakerID]*taker{}, last: map[call.TakerID]talk{},
-		asides: map[legID]*aside{}, ended: map[call.Outcome]uint64{},
+		asides: map[legID]*aside{}, ended: map[call.Outcome]uint64{}, renewed: map[call.ID]bool{},
 	}
 }
 
@@ -108,9 +113,11 @@ func (d *Desk) Step(now time.Time, in Input) Out {
 			return Out{Err: err}
 		}
 	case Filed:
-		d.scorer.Learn(in.Record)
-		d.Remember(in.Record)
+		d.filed(in.Record)
+	case Past:
+		d.past(in)
 	case Tick:
+		d.wakeUp()
 	}
 	d.expire()
 	d.dispatch()
@@ -136,7 +143,6 @@ func (d *Desk) start() {
 		// Journaled by a clock that was ahead, they would keep the taker from being rung for hours.
 		t.until = earlier(t.until, d.now.Add(d.rules.Queue.WrapUp))
 		t.cool = earlier(t.cool, d.now.Add(coolDown))
-		t.missed = 0 // what is live tells only a part of them
 		d.remind(due{taker: t.id})
 	}
 }
@@ -150,20 +156,44 @@ func earlier(a, b time.Time) time.Time {
 
 // talk is a call that a taker talked in, and since when.
 type talk struct {
-	of call.ID
-	at time.Time
+	of   call.ID
+	at   time.Time
+	seen bool // in this run
 }
 
 // Remember learns from a record of an earlier run which call its takers talked in last, so that a feature code can classify
-// it. What this run has seen itself counts more.
+// it: in any order. What this run has seen itself counts more.
 func (d *Desk) Remember(r call.Record) {
 	if r.Of.Kind() != call.Call {
 		return
 	}
+	at := r.FirstAt.Add(r.Wait)
 	for _, id := range append([]call.TakerID{r.Taker}, r.Takers...) {
-		if _, known := d.last[id]; !d.started || !known {
-			d.talkedIn(id, r.Of, r.FirstAt.Add(r.Wait))
+		if was := d.last[id]; id != "" && !was.seen && !at.Before(was.at) {
+			d.last[id] = talk{of: r.Of, at: at}
 		}
+	}
+}
+
+// filed learns from a record of this run.
+func (d *Desk) filed(r call.Record) {
+	d.scorer.Learn(r)
+	d.Remember(r)
+	if d.renewed != nil && r.Of.Kind() == call.Call {
+		d.renewed[r.Of] = true
+	}
+}
+
+// past learns from records of earlier runs, unless a later piece of the same call was filed meanwhile.
+func (d *Desk) past(p Past) {
+	for _, r := range p.Records {
+		if !d.renewed[r.Of] {
+			d.scorer.Learn(r)
+		}
+		d.Remember(r)
+	}
+	if p.Last {
+		d.renewed = nil
 	}
 }
 

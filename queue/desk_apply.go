@@ -26,6 +26,7 @@ type liveCall struct {
 	passed   uint8
 	role     call.Role    // the caller's
 	lastLeg  call.Leg     // the highest number given so far; phones' own legs count down from the top
+	lastOwn  call.Leg     // the phone's own leg that the last entry offered; 0: none. A consultation follows at once
 	lastTo   call.TakerID // whom it was offered to last
 	legs     []leg        // takers' legs that have not left, by number
 	holder   call.Leg     // the one that has the caller; 0: nobody
@@ -36,11 +37,14 @@ type liveCall struct {
 	left     bool         // the caller's leg
 	leftBy   string
 	restored bool // found unfinished at a start, with the caller's leg still there
+	lost     bool // that start could not take the caller's leg up
 	heard    int
 
 	// Written by Step.
 	list    list      // the waiting list that it stands in
-	cold    bool      // of an earlier run, and not Restored yet: offered to nobody
+	cold    bool      // of an earlier run, and not resumed yet: nothing is decided
+	waking  bool      // Restored: the next Tick resumes it
+	again   []leg     // colleagues' phones that rang for its taker when the run before ended
 	stopped bool      // the stop found it alive
 	joined  bool      // the caller, the taker who has him and the one who is consulted all talk
 	dropped time.Time // when the caller's leg was dropped; zero: it was not
@@ -55,12 +59,14 @@ type leg struct {
 	role     call.Role
 	rang     bool
 	talked   bool // its taker has talked with the caller, on this leg or on one that has left
+	consults bool // of one that was dialed: to a colleague; else a feature code
+	stays    bool // of a colleague's: its taker's own leg has left while all talked
 	to       call.Party
 	at       time.Time // Offered
 	answered time.Time // zero: not
 	// Written by Step.
 	held    bool      // by its phone
-	served  bool      // the phone has dialed a feature code
+	old     bool      // it rang for the run before
 	gave    time.Time // the phone asked for a transfer; zero: it did not
 	dropped time.Time // zero: it was not
 	code    int
@@ -101,7 +107,7 @@ type taker struct {
 	until      time.Time   // of wrap-up
 	wasPaused  bool        // when the last shift ended
 	cool       time.Time   // offered nothing before this
-	missed     int         // offers in a row that were not answered
+	missed     int         // offers in a row that were not answered, as the shift tells
 	on         []*liveCall // the calls of the live legs; one at most, but for a while in a restart
 
 	// Written by Step.
@@ -113,8 +119,7 @@ type taker struct {
 
 // Apply writes one journaled entry into the state, as a restart does for every entry of what was live, subject by subject
 // in the order of N and before the first Step. It is total: entries in any order never do worse than be ignored. A call
-// that came in this way is offered to nobody until the fact Restored has said what becomes of it, and a taker not until
-// the phone is heard of.
+// that came in this way rests until the fact Restored and a Tick after it, and a taker until the phone is heard of.
 func (d *Desk) Apply(e call.Entry) {
 	d.apply(e)
 	if c := d.calls[e.Of]; c != nil {
@@ -158,6 +163,8 @@ func (d *Desk) applyArrived(e call.Entry, ev call.Arrived) {
 }
 
 func (d *Desk) applyCall(c *liveCall, e call.Entry) {
+	own := c.leg(c.lastOwn)
+	c.lastOwn = 0
 	switch ev := e.Event.(type) {
 	case call.Scored:
 		d.unlist(c)
@@ -166,6 +173,9 @@ func (d *Desk) applyCall(c *liveCall, e call.Entry) {
 		d.unlist(c)
 		c.queued, c.since, c.passed, c.adrift = true, ev.Since, ev.Passed, false
 	case call.Offered:
+		if own != nil && ev.For == call.ForConsult {
+			own.consults = true
+		}
 		d.applyOffered(c, e.At, ev)
 	case call.Rang:
 		if l := c.leg(ev.Leg); l != nil {
@@ -197,6 +207,8 @@ func (d *Desk) applyOffered(c *liveCall, at time.Time, ev call.Offered) {
 	c.legs = slices.Insert(c.legs, i, l)
 	if l.purpose != dialed {
 		c.lastLeg = max(c.lastLeg, l.n)
+	} else {
+		c.lastOwn = l.n
 	}
 	if l.purpose == answering || l.purpose == transferring {
 		c.lastTo = l.to.Taker
@@ -222,10 +234,7 @@ func (d *Desk) applyAnswered(c *liveCall, ev call.Answered, at time.Time) {
 		return
 	}
 	c.human = true
-	if t := d.taker(l.to.Taker); t != nil {
-		t.missed = 0
-	}
-	if takes := l.purpose == transferring || l.purpose == answering && c.holder == 0; takes && !c.done && !c.left && !c.restored {
+	if takes := l.purpose == transferring || l.purpose == answering && c.holder == 0; takes && !c.done && !c.left {
 		c.holder, c.adrift, l.role = l.n, false, call.Talking
 	}
 	d.follow(c, at)
@@ -263,7 +272,7 @@ func (d *Desk) follow(c *liveCall, at time.Time) {
 // talkedIn notes the last call that a taker talked in. Before the first Step calls come in any order.
 func (d *Desk) talkedIn(id call.TakerID, of call.ID, at time.Time) {
 	if id != "" && (d.started || !at.Before(d.last[id].at)) {
-		d.last[id] = talk{of: of, at: at}
+		d.last[id] = talk{of: of, at: at, seen: d.started}
 	}
 }
 
@@ -271,6 +280,7 @@ func (d *Desk) applyLeft(c *liveCall, ev call.Left, at time.Time) {
 	if ev.Leg == 0 {
 		if !c.left {
 			c.left, c.leftBy = true, ev.By
+			c.lost = c.restored && !c.done && inTheRestart(ev)
 		}
 		return
 	}
@@ -280,6 +290,7 @@ func (d *Desk) applyLeft(c *liveCall, ev call.Left, at time.Time) {
 	}
 	l := c.legs[i]
 	c.legs = slices.Delete(c.legs, i, i+1)
+	c.parted(l)
 	t := d.taker(l.to.Taker)
 	t.release(c)
 	if l.talked {
@@ -299,16 +310,32 @@ func (d *Desk) applyLeft(c *liveCall, ev call.Left, at time.Time) {
 	}
 }
 
-// applyMissed takes the end of a leg that never answered: of an offer that was not taken, if the caller was there for it.
+// applyMissed takes the end of a leg that never answered: of an offer that was not taken, if the caller was there for it. A
+// restart's CANCEL is nobody's fault.
 func (t *taker) applyMissed(c *liveCall, l leg, ev call.Left, at time.Time) {
-	if l.purpose == answering && strings.HasPrefix(ev.Why, noAnswer) {
-		t.missed++
-	}
 	offered := l.purpose == transferring || l.purpose == answering && c.holder == 0
-	if cool := at.Add(coolDown); offered && !c.done && !c.left && !c.restored && cool.After(t.cool) {
+	if cool := at.Add(coolDown); offered && !c.done && !c.left && !strings.HasPrefix(ev.Why, inRestart) && cool.After(t.cool) {
 		t.cool = cool
 	}
 }
+
+// parted: the colleague stays when the own leg of the taker who asked him has left while all talked.
+func (c *liveCall) parted(own leg) {
+	if !own.consults || c.role != call.Talking {
+		return
+	}
+	for i := range c.legs {
+		if l := &c.legs[i]; l.purpose == consulted && l.role == call.Talking {
+			l.stays = true
+		}
+	}
+}
+
+// served tells whether the phone has dialed a feature code.
+func (l *leg) served() bool { return l.purpose == dialed && !l.consults }
+
+// inTheRestart tells that a start could not take the leg up.
+func inTheRestart(ev call.Left) bool { return ev.By == "node" && strings.HasPrefix(ev.Why, inRestart) }
 
 // passing tells whether the caller waits for a leg that a transfer rings.
 func (c *liveCall) passing() bool {
@@ -339,11 +366,18 @@ func (d *Desk) applyTaker(e call.Entry, ev call.TakerChanged) {
 	if t.shift == e.Of && e.N <= t.n || t.shift != e.Of && off {
 		return
 	}
-	t.wasPaused = off && t.state == call.Paused
-	t.department, t.shift, t.n, t.state, t.since, t.until = ev.Department, e.Of, e.N, ev.State, e.At, ev.Until
-	if ev.State != call.Ready {
+	if t.shift == e.Of && (ev.Why == noAnswer || ev.Why == answeredOne) { // only the count has changed
+		t.n = e.N
+		if t.missed++; ev.Why == answeredOne {
+			t.missed = 0
+		}
+		return
+	}
+	if t.shift != e.Of || ev.State != call.Ready {
 		t.missed = 0
 	}
+	t.wasPaused = off && t.state == call.Paused
+	t.department, t.shift, t.n, t.state, t.since, t.until = ev.Department, e.Of, e.N, ev.State, e.At, ev.Until
 	if off {
 		t.shift, t.n = "", 0
 	}

@@ -22,8 +22,12 @@ func (d *Desk) ask(a Ask) {
 		return
 	}
 	l := c.leg(a.Leg)
-	if l == nil || l.answered.IsZero() || !l.dropped.IsZero() || !c.open() || c.cold {
+	if l == nil || l.answered.IsZero() || !l.dropped.IsZero() || !c.open() {
 		d.strays++
+		return
+	}
+	if c.cold && a.Want != WantHold && a.Want != WantResume {
+		d.later = append(d.later, a)
 		return
 	}
 	switch a.Want {
@@ -85,7 +89,7 @@ func (c *liveCall) consultation() (own, other *leg) {
 		case !l.dropped.IsZero() || l.n == c.holder:
 		case l.purpose == consulted:
 			other = l
-		case l.purpose == dialed && !l.served:
+		case l.purpose == dialed && l.consults:
 			own = l
 		}
 	}
@@ -97,8 +101,11 @@ func (d *Desk) consult(c *liveCall, n call.Leg, by, to *taker) {
 	c.joined = false
 	d.emit(c, call.Offered{Leg: n, To: by.party, For: call.ForOwn, As: call.Talking})
 	d.do(Play{Of: c.id, Leg: n})
-	d.ring(c, to, call.ForConsult, string(by.id)+" konsultasi")
+	d.ring(c, to, call.ForConsult, consultation(by.id))
 }
+
+// consultation is what the colleague's phone shows.
+func consultation(by call.TakerID) string { return string(by) + " konsultasi" }
 
 // part is a leg's part in who talks: what its role was, and what it is to be.
 type part struct {
@@ -168,7 +175,7 @@ func (d *Desk) music(c *liveCall, ps []part) {
 		if p.was != call.Talking || p.is != call.Waiting || p.n == c.holder {
 			continue
 		}
-		if l := c.leg(p.n); l == nil || !l.held && (l.purpose != dialed || c.role == call.Waiting) {
+		if l := c.leg(p.n); l == nil || c.bored(l) {
 			d.do(Play{Of: c.id, Leg: p.n, Prompt: PromptMusic})
 		}
 	}

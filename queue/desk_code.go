@@ -32,6 +32,10 @@ func (d *Desk) dial(a Ask) {
 		return
 	}
 	by := d.takers[a.To.Taker]
+	if c != nil && c.cold {
+		d.later = append(d.later, a)
+		return
+	}
 	switch {
 	case d.stopping:
 		d.turnAway(id, codeStopping)
@@ -64,7 +68,7 @@ func (d *Desk) dialColleague(a Ask, c *liveCall, by *taker) {
 
 // has tells whether the taker is in the call, on a leg that was rung and answered; false of no call, or one that is over.
 func (c *liveCall) has(t *taker) bool {
-	return c != nil && c.open() && !c.cold && slices.ContainsFunc(c.legs, func(l leg) bool {
+	return c != nil && c.open() && slices.ContainsFunc(c.legs, func(l leg) bool {
 		return l.to.Taker == t.id && l.purpose != dialed && !l.answered.IsZero() && l.dropped.IsZero()
 	})
 }
@@ -74,7 +78,6 @@ func (c *liveCall) has(t *taker) bool {
 func (d *Desk) serve(a Ask, by *taker) {
 	if c := d.calls[a.Of]; c.has(by) {
 		d.emit(c, call.Offered{Leg: a.Leg, To: by.party, For: call.ForOwn, As: call.Waiting})
-		c.leg(a.Leg).served = true
 		d.remind(due{of: c.id, leg: a.Leg})
 	} else {
 		d.act(Order{ID: a.act(), By: by.id, Text: a.To.URI}, "feature-code")
@@ -131,7 +134,7 @@ func (d *Desk) played(a Ask) {
 		return
 	}
 	if c := d.calls[a.Of]; c != nil {
-		if l := c.leg(a.Leg); l != nil && l.served {
+		if l := c.leg(a.Leg); l != nil && l.served() {
 			if l.dropped.IsZero() {
 				d.dropLeg(c, l, codeHangUp)
 			}

@@ -71,7 +71,7 @@ func (d *Desk) deadline(w due) time.Time {
 		return time.Time{}
 	case !l.dropped.IsZero():
 		return l.dropped.Add(dropAgain)
-	case l.served:
+	case l.served():
 		return l.at.Add(serveTime)
 	case !l.answered.IsZero() || l.purpose == dialed:
 		return time.Time{}
@@ -142,7 +142,7 @@ func (d *Desk) elapse(w due) {
 	switch {
 	case !l.dropped.IsZero():
 		code = l.code
-	case l.served:
+	case l.served():
 		code = codeHangUp
 	}
 	d.dropLeg(c, l, code)
@@ -162,6 +162,9 @@ func (d *Desk) takerDue(t *taker) {
 
 // wake is the next deadline; reminders of what is over are thrown away on the way.
 func (d *Desk) wake() time.Time {
+	if len(d.waking) > 0 {
+		return d.now
+	}
 	for len(d.due) > 0 {
 		w := d.due[0]
 		at := d.deadline(w)

@@ -91,22 +91,8 @@ func (d *Desk) arrive(id call.ID, ev call.Arrived) {
 		d.do(Play{Of: id, Prompt: PromptWaiting})
 		d.remind(due{of: id})
 	default:
-		d.emit(c, d.scorer.Score(d.now, ev.Trunk, ev.Caller))
-		d.emit(c, call.Queued{Queue: theQueue, Since: c.arrived})
+		d.admit(c, ev.Trunk)
 		d.greet(c)
-	}
-}
-
-// greet lets the caller hear that somebody is there.
-func (d *Desk) greet(c *liveCall) {
-	switch d.rules.Answer {
-	case config.AnswerTaker:
-		d.do(Play{Of: c.id})
-	case config.AnswerEarly:
-		d.do(Play{Of: c.id, Prompt: PromptWaiting})
-	case config.AnswerQueue:
-		d.do(Answer{Of: c.id})
-		d.do(Play{Of: c.id, Prompt: PromptWaiting})
 	}
 }
 
@@ -141,6 +127,9 @@ func (d *Desk) answeredTaker(c *liveCall, ev call.Answered) {
 	}
 	if t := d.taker(l.to.Taker); t != nil && l.purpose != dialed {
 		t.answered = d.now
+		if t.missed > 0 && t.shift != "" {
+			d.note(t, answeredOne)
+		}
 	}
 	wanted := l.dropped.IsZero() && c.open()
 	switch {
@@ -201,16 +190,25 @@ func (d *Desk) leave(c *liveCall, ev call.Left) {
 			d.dropLeg(c, own, ev.Code)
 		}
 	}
+	if l.old && !inTheRestart(ev) {
+		ev.Why = strings.TrimSuffix(inRestart+": "+ev.Why, ": ")
+	}
 	if l.missed(ev) {
 		ev.Why = strings.TrimSuffix(noAnswer+": "+ev.Why, ": ")
 	}
 	if ev.By == "taker" && !l.gave.IsZero() && d.now.Sub(l.gave) <= giveTime {
 		ev.Why = strings.TrimSuffix(gaveAway+": "+ev.Why, ": ")
 	}
-	who, talked := l.to.Taker, l.talked
+	gone := *l
+	if c.cold && inTheRestart(ev) && l.answered.IsZero() && (l.purpose == consulted || l.purpose == transferring && c.role == call.Waiting) {
+		c.again = append(c.again, gone)
+	}
 	d.emit(c, ev)
-	if t := d.taker(who); t != nil {
-		d.freed(t, talked, c.id)
+	if t := d.taker(gone.to.Taker); t != nil {
+		if t.state == call.Ready && strings.HasPrefix(ev.Why, noAnswer) {
+			d.note(t, noAnswer)
+		}
+		d.freed(t, gone.talked, c.id)
 	}
 }
 
@@ -225,27 +223,12 @@ func (l *leg) missed(ev call.Left) bool {
 	return l.code == codeTimeout && ev.By != "taker"
 }
 
-// restore takes a start that found the call unfinished. Nothing is offered any more; the line tells the end of each leg.
-func (d *Desk) restore(c *liveCall, ev call.Restored) {
-	if c.restored && !c.cold {
-		d.stray(ev)
+// settle brings a call's legs in line with what it has come to: which are left over, who talks, and whether the caller must
+// wait again. It ends the call when the last leg has left. What a start has found waits until it is resumed.
+func (d *Desk) settle(c *liveCall) {
+	if c.cold {
 		return
 	}
-	c.cold = false
-	d.emit(c, ev)
-	for i := range c.legs {
-		d.dropping(c, &c.legs[i], codeStopping)
-	}
-	if !c.left && c.dropped.IsZero() {
-		c.dropped, c.code = d.now, codeStopping
-		d.remind(due{of: c.id})
-	}
-	d.relist(c)
-}
-
-// settle brings a call's legs in line with what it has come to: which are left over, who talks, and whether the caller must
-// wait again. It ends the call when the last leg has left.
-func (d *Desk) settle(c *liveCall) {
 	if c.done && !c.left && c.dropped.IsZero() {
 		d.dropCaller(c, c.hangUp())
 	}
@@ -255,7 +238,7 @@ func (d *Desk) settle(c *liveCall) {
 		}
 	}
 	switch {
-	case !c.open() || c.cold:
+	case !c.open():
 	case c.holder != 0:
 		d.arrange(c)
 	case c.adrift && c.transferred() == nil:
@@ -286,14 +269,14 @@ func (c *liveCall) surplus(l *leg) bool {
 	if c.left || c.done {
 		return true
 	}
-	if l.n == c.holder || l.served {
+	if l.n == c.holder || l.served() {
 		return false
 	}
 	switch l.purpose {
 	case answering:
 		return c.holder != 0
 	case transferring:
-		return false
+		return !l.answered.IsZero() // it had the caller, and has given him away
 	case consulted:
 		own, _ := c.consultation()
 		return c.holder == 0 || own == nil && !c.joined
@@ -308,7 +291,7 @@ func (c *liveCall) surplus(l *leg) bool {
 // why is the code with which a leg of this call is dropped.
 func (c *liveCall) why(l *leg) int {
 	switch {
-	case c.stopped || c.restored:
+	case c.stopped:
 		return codeStopping
 	case l.purpose == dialed && l.answered.IsZero():
 		return codeNotThere
@@ -336,7 +319,7 @@ func (c *liveCall) hangUp() int {
 
 // open tells whether the caller is there to be served.
 func (c *liveCall) open() bool {
-	return c.reject == 0 && !c.test && !c.left && !c.done && !c.restored && !c.stopped && c.dropped.IsZero()
+	return c.reject == 0 && !c.test && !c.left && !c.done && !c.stopped && c.dropped.IsZero()
 }
 
 func (c *liveCall) outcome() call.Outcome {
@@ -345,7 +328,7 @@ func (c *liveCall) outcome() call.Outcome {
 		return call.WasRefused
 	case c.reject != 0:
 		return call.WasRejected
-	case c.restored || c.stopped:
+	case c.lost || c.stopped:
 		return call.WasRestart
 	case c.test:
 		return call.WasTest

@@ -110,7 +110,7 @@ func (d *Desk) dispatch() {
 	if all {
 		waiting += len(d.lists[ringing])
 	}
-	if d.stopping || waiting == 0 {
+	if d.stopping || len(d.waking) > 0 || waiting == 0 { // what was there before is offered first
 		return
 	}
 	free := d.free()

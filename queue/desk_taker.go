@@ -62,6 +62,11 @@ func (d *Desk) freed(t *taker, talked bool, of call.ID) {
 	d.remind(due{taker: t.id}) // of wrap-up or cool-down
 }
 
+// note counts in the shift an offer without an answer, or ends the count.
+func (d *Desk) note(t *taker, why string) {
+	d.change(t, call.TakerChanged{State: t.state, Why: why, Until: t.until})
+}
+
 // change writes one entry of the taker's shift.
 func (d *Desk) change(t *taker, ev call.TakerChanged) {
 	ev.Taker, ev.Department = t.id, t.department

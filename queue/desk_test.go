@@ -216,7 +216,7 @@ func TestCall(t *testing.T) {
 			},
 			journal: "arrived | scored unknown | queued 112 passed 0 | offered 1 t1 | left 1 desk",
 			did:     `answer c1 | play c1 0 "waiting" | ring c1 1 t1 | drop c1 1 408 | drop c1 1 408`,
-			shift:   "t1 ready",
+			shift:   "t1 ready | t1 ready no answer",
 		},
 		{
 			name:  "an answer after the caller has gone",

@@ -49,7 +49,13 @@ type (
 	}
 	// Filed is a record that was sealed or amended: the score learns from it.
 	Filed struct{ Record call.Record }
-	// Tick is nothing but the passing of time. Every input is a Tick too.
+	// Past are records of earlier runs, each once, which the score learns while calls go on; Last says that no more come.
+	// What has been Filed of the same call counts more.
+	Past struct {
+		Records []call.Record
+		Last    bool
+	}
+	// Tick is nothing but the passing of time. Every input is a Tick too, but only a Tick itself resumes what was Restored.
 	Tick struct{}
 )
 
@@ -58,6 +64,7 @@ func (Ask) isInput()   {}
 func (Phone) isInput() {}
 func (Order) isInput() {}
 func (Filed) isInput() {}
+func (Past) isInput()  {}
 func (Tick) isInput()  {}
 
 // The verbs of an Order. All others are refused.

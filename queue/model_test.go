@@ -40,7 +40,8 @@ type modelCall struct {
 	adrift   bool                   // who had is gone, and it is not queued again
 	done     bool
 	left     bool
-	gone     bool // refused, restored, test: never to be offered
+	gone     bool // refused, test: never to be offered
+	cold     bool // a start has found it, and it is not resumed
 	ended    bool
 }
 
@@ -107,7 +108,7 @@ func (c *modelCall) waits() bool {
 }
 
 // open tells whether the caller is there to be served.
-func (c *modelCall) open() bool { return !c.done && !c.left && !c.gone && !c.caller.dropped }
+func (c *modelCall) open() bool { return !c.done && !c.left && !c.gone && !c.cold && !c.caller.dropped }
 
 func (c *modelCall) rings() bool {
 	for _, l := range c.legs {
@@ -250,18 +251,12 @@ func (m *model) entry(t *rapid.T, now time.Time, e call.Entry) {
 		c.follow()
 	case call.Left:
 		m.leftLeg(now, c, ev)
-	case call.Restored:
-		c.gone = c.gone || !c.left
-		c.caller.dropped = true
-		for _, l := range c.legs {
-			l.dropped = true
-		}
 	case call.Ended:
 		if !c.left || len(c.legs) > 0 {
 			t.Fatalf("%s ended before every leg had left", c.id)
 		}
 		c.ended = true
-	case call.Arrived, call.Rang, call.Heard, call.Classified, call.TakerChanged, call.Acted:
+	case call.Arrived, call.Rang, call.Heard, call.Restored, call.Classified, call.TakerChanged, call.Acted:
 	}
 }
 
@@ -383,7 +378,7 @@ func (m *model) leftLeg(now time.Time, c *modelCall, ev call.Left) {
 			c.done = ev.By == "taker" && !passes && !strings.HasPrefix(ev.Why, "gave away")
 			c.adrift = !c.done
 		}
-	case !l.answered && offered && !c.done && !c.left && !c.gone:
+	case !l.answered && offered && !c.done && !c.left && !c.gone && ev.By != "node":
 		k.cool = now.Add(queue.CoolDown)
 	}
 }
@@ -457,7 +452,7 @@ func (m *model) whoTalks(t *rapid.T, now time.Time, c *modelCall) {
 // nobodyIdle: a free taker and a call that he may take never coexist.
 func (m *model) nobodyIdle(t *rapid.T, now time.Time) {
 	free := m.free(now)
-	if m.stop || len(free) == 0 {
+	if m.stop || len(free) == 0 || slices.ContainsFunc(m.sorted(), func(c *modelCall) bool { return c.cold && !c.ended }) {
 		return
 	}
 	for _, c := range m.sorted() {

@@ -16,7 +16,7 @@ import (
 	"github.com/siaga112/siaga112/queue"
 )
 
-// TestProperties plays random histories on a desk, 100 with each strategy and mode, and holds every step against a model
+// TestProperties plays random histories on a desk, with each strategy and mode, and holds every step against a model
 // that knows only entries and actions.
 func TestProperties(t *testing.T) {
 	for _, r := range []queue.Rules{rules(), rules(ringAll), rules(byTaker, noWrapUp), rules(ringAll, byTaker)} {
@@ -295,11 +295,12 @@ func (h *history) pass(d time.Duration) {
 	h.model.nobodyIdle(h.rt, end) // the desk would have asked to be woken
 }
 
-// crash starts a new desk from what is live; every live leg has left by node. Phones come back in part.
+// crash starts a new desk from what is live. The line takes up what was answered, in part; what rang has left by node. Phones
+// come back in part.
 func (h *history) crash() {
 	h.restarted = true
 	h.desk = queue.NewDesk(h.rules, pranksters(time.Minute))
-	for _, e := range liveEntries(h.entries) {
+	for _, e := range h.stored(liveEntries(h.entries)) {
 		h.desk.Apply(e)
 	}
 	for _, k := range h.model.takers {
@@ -309,18 +310,32 @@ func (h *history) crash() {
 	clear(h.model.asides)
 	legs := h.model.liveLegs()
 	for _, l := range legs {
+		l.dropped, l.asked, l.call.mixed, l.call.cold = false, false, nil, true
 		if l.n == 0 {
 			h.input(queue.Fact{Of: l.call.id, Event: call.Restored{Node: "n", Gap: time.Second}})
 		}
 	}
-	for _, k := range []call.TakerID{"t1", "t2"} {
-		h.shifts++
-		h.model.taker(k).up = true
-		h.input(queue.Phone{Shift: call.ID(fmt.Sprintf("s%03d", h.shifts)), Who: call.Party{Taker: k}, Up: true})
+	for _, l := range legs {
+		if l.n != 0 && l.call.left {
+			h.input(queue.Fact{Of: l.call.id, Event: call.Restored{Node: "n", Gap: time.Second}})
+		}
+	}
+	for _, k := range []call.TakerID{"t1", "t2", h.anyTaker()} {
+		h.phoneOf(k, true)
 	}
 	for _, l := range legs {
-		h.input(queue.Fact{Of: l.call.id, Event: call.Left{Leg: l.n, By: "node"}})
+		rings := l.n != 0 && l.what != call.ForOwn && !l.answered
+		switch {
+		case rings || rapid.IntRange(0, 4).Draw(h.rt, "lost") == 0:
+			h.input(queue.Fact{Of: l.call.id, Event: call.Left{Leg: l.n, By: "node", Why: "restart"}})
+		case l.held:
+			h.input(queue.Ask{Of: l.call.id, Leg: l.n, Want: queue.WantHold})
+		}
 	}
+	for _, l := range legs {
+		l.call.cold = false
+	}
+	h.input(queue.Tick{})
 }
 
 // finish lets every leg leave and looks at the ledger.

@@ -108,25 +108,37 @@ func TestRestart(t *testing.T) {
 
 	w = w.restart(rules())
 	w.phone(true, "t1", "t2") // before the calls are Restored: nothing is offered
-	for _, id := range []call.ID{"c1", "c2", "c3", "c4"} {
-		w.fact(id, call.Restored{Node: "n", Gap: 2 * time.Second})
-	}
-	w.fact("c1", leftBy(1, "node"), byNode)
-	w.fact("c2", call.Answered{Leg: 1}, leftBy(1, "node"), byNode)
-	w.fact("c3", leftBy(1, "node"))
-	w.fact("c4", byNode)
-	same(t, "c1", w.journal("c1"), "restored | left 1 node | left 0 node | ended restart")
-	same(t, "c2", w.journal("c2"), "restored | left 1 node | left 0 node | ended restart")
+	w.restored("c1", "c2", "c3", "c4")
+	w.fact("c2", lost(1))
+	w.fact("c3", lost(1))
+	w.arrive("c5", "+625") // waits until all is known
+	same(t, "actions", w.did(), `answer c5 | play c5 0 "waiting"`)
+	w.step(queue.Tick{})
+	same(t, "c1 talks on", w.journal("c1"), "restored")
+	same(t, "c2 keeps its place", w.journal("c2"), "restored | left 1 node | offered 2 t2")
 	same(t, "c3, whose caller had gone", w.journal("c3"), "restored | left 1 node | ended abandoned")
-	same(t, "c4", w.journal("c4"), "restored | left 0 node | ended restart")
-	same(t, "offers", w.offers(), "")
-	same(t, "t1 had talked", w.journal("s1"), "t1 wrap-up until 12s")
+	same(t, "c4 waits on", w.journal("c4"), "restored")
+	same(t, "actions", w.did(), `mix c1 0=talking 1=talking | answer c2 | play c2 0 "waiting" | answer c4 | play c4 0 "waiting" | ring c2 2 t2`)
 
+	w.fact("c1", lost(0))
+	same(t, "c1, whose caller is lost", w.journal("c1"), "restored | left 0 node")
+	same(t, "actions", w.did(), "drop c1 1 487")
+	w.fact("c1", leftBy(1, "desk"))
+	same(t, "c1", w.journal("c1"), "restored | left 0 node | left 1 desk | ended restart")
+	same(t, "t1 had talked", w.journal("s1"), "t1 wrap-up until 12s")
 	w.wait(queue.PhoneGrace)
 	same(t, "t3's phone does not come back", w.journal("s3"), "t3 off")
-	w.arrive("c5", "+625")
-	same(t, "life goes on", w.offers(), "c5:1:t2")
 }
+
+func (w *world) restored(ids ...call.ID) {
+	w.t.Helper()
+	for _, id := range ids {
+		w.fact(id, call.Restored{Node: "n", Gap: 2 * time.Second})
+	}
+}
+
+// lost is the end of a leg that a start could not take up.
+func lost(l call.Leg) call.Left { return call.Left{Leg: l, By: "node", Why: "restart"} }
 
 // TestPhoneGrace: after a restart a taker whose phone is not heard of goes off, not at once and not with a call.
 func TestPhoneGrace(t *testing.T) {

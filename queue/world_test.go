@@ -80,7 +80,7 @@ func (w *world) step(in queue.Input) queue.Out {
 	w.actions = append(w.actions, out.Do...)
 	if out.Err == nil {
 		w.wake = out.Wake
-		if !out.Wake.IsZero() && !out.Wake.After(w.now) {
+		if _, tick := in.(queue.Tick); !out.Wake.IsZero() && !out.Wake.After(w.now) && (tick || out.Wake.Before(w.now)) {
 			w.t.Fatalf("%T at %s wants to be woken at %s: a tight loop", in, w.now, out.Wake)
 		}
 	}
@@ -211,8 +211,11 @@ func show(ev call.Event) string {
 	case call.Classified:
 		return strings.TrimSpace(fmt.Sprintf("classified %s %s", ev.Kind, ev.Note))
 	case call.TakerChanged:
-		if !ev.Until.IsZero() {
+		if !ev.Until.IsZero() && ev.Why != "no answer" && ev.Why != "answered" {
 			return fmt.Sprintf("%s %s until %s", ev.Taker, ev.State, ev.Until.Sub(start))
+		}
+		if ev.Why == "no answer" || ev.Why == "answered" {
+			return fmt.Sprintf("%s %s %s", ev.Taker, ev.State, ev.Why)
 		}
 		return fmt.Sprintf("%s %s", ev.Taker, ev.State)
 	case call.Acted:

@@ -17,6 +17,7 @@ import (
 	"hash/fnv"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/siaga112/siaga112/call"
@@ -86,7 +87,7 @@ func (s *Scorer) Learn(r call.Record) {
 	if r.Of.Kind() != call.Call || !known(r.Caller) {
 		return
 	}
-	number, of := r.Caller.Number, hash(r.Of)
+	number, of := strings.Clone(r.Caller.Number), hash(r.Of) // a record's strings share the memory of its line
 	ls := slices.DeleteFunc(s.numbers[number], func(l lesson) bool { return l.of == of })
 	if c, ok := classOf(r.Kind); ok && !r.Test {
 		l := lesson{of: of, at: r.FirstAt.Unix(), class: c}
@@ -105,6 +106,9 @@ func (s *Scorer) Learn(r call.Record) {
 		s.forget()
 	}
 }
+
+// Forget forgets what the number's calls have taught.
+func (s *Scorer) Forget(number string) { delete(s.numbers, number) }
 
 // forget frees the numbers of which no lesson counts any more, by the time of the latest call.
 func (s *Scorer) forget() {

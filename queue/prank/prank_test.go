@@ -254,3 +254,20 @@ func BenchmarkLearn(b *testing.B) {
 		i++
 	}
 }
+
+// A number that is forgotten has no history; the others keep theirs.
+func TestForget(t *testing.T) {
+	s := prank.New(time.Minute)
+	at := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	callers := []call.Caller{{Number: "+628115550001", Trust: call.Asserted}, {Number: "+628115550002", Trust: call.Asserted}}
+	for _, c := range callers {
+		s.Learn(call.Record{Of: call.NewID(call.Call, at), FirstAt: at, Caller: c, Kind: call.Prank})
+	}
+	s.Forget(callers[0].Number)
+	if got := s.Score(at, "", callers[0]); got.P != -1 {
+		t.Errorf("the forgotten one has %v", got.P)
+	}
+	if got := s.Score(at, "", callers[1]); got.P == -1 {
+		t.Error("the other one was forgotten, too")
+	}
+}
