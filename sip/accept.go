@@ -19,15 +19,30 @@ func (l *Line) onInvite(req *sipgo.Request, tx *sipgo.ServerTx) {
 	id, _, ours := parseTag(req.To().Params.GetOr("tag", ""))
 	l.mu.Lock()
 	b := l.branches[key]
+	var a *actor
+	var n call.Leg
+	if b != nil {
+		a, n = b.actor, b.leg
+		if b.refused {
+			b.tx = tx
+		}
+	}
 	l.mu.Unlock()
 	switch {
 	case b != nil && b.refused:
-		l.quiet(req) // from now on the transaction repeats it
 		l.respond(tx, unavailable(req))
+		l.watch(req, tx, key)
 		return
 	case !ours || b == nil || b.id != id:
 		l.within(req, tx)
 		l.watch(req, tx, key)
+		return
+	case a != nil: // of an earlier run: its leg has been taken up
+		l.merge(req, key)
+		if !a.post(func() { a.again(n, req, tx) }) {
+			l.respond(tx, unavailable(req))
+		}
+		l.begun(b, a, n, req, tx, key)
 		return
 	}
 	trunk, ok := l.from.trunk(addrPort(req.Source()).Addr())
@@ -38,7 +53,7 @@ func (l *Line) onInvite(req *sipgo.Request, tx *sipgo.ServerTx) {
 	// No 100 here: our 18x or 200 follows once the call is durable. Where that takes over 200 ms the transaction sends 100
 	// by itself (17.2.1). A 100 now would stop the INVITE from coming again if the gateway died before it is durable.
 	merged := l.merge(req, key)
-	a := l.newActor(id, func(a *actor) { a.arrive(req, tx, trunk, merged) })
+	a = l.newActor(id, func(a *actor) { a.arrive(req, tx, trunk, merged) })
 	if a == nil {
 		l.respond(tx, unavailable(req))
 		return
@@ -121,7 +136,7 @@ func (a *actor) arrive(req *sipgo.Request, tx *sipgo.ServerTx, trunk config.Trun
 // inbound makes the leg of an INVITE that came to us.
 func (a *actor) inbound(n call.Leg, localTag string, req *sipgo.Request, tx *sipgo.ServerTx) *leg {
 	g := &leg{d: serverDialog(req, localTag, a.l.local(req.Transport(), req.Source())), req: req, tx: tx}
-	g.d.Leg = n
+	g.d.Leg, g.d.Fresh = n, time.Now()
 	a.legs[n] = g
 	return g
 }
@@ -133,7 +148,7 @@ func (a *actor) prepare(g *leg) *refusal {
 	if refusal != nil {
 		return refusal
 	}
-	stream, err := a.l.open(a, g)
+	stream, err := a.l.open(a.id, g)
 	if err != nil {
 		return refuse(sipgo.StatusServiceUnavailable, sipgo.NewHeader("Retry-After", retryAfter))
 	}
@@ -145,7 +160,7 @@ func (a *actor) prepare(g *leg) *refusal {
 	if err != nil {
 		return a.unacceptable(g, err)
 	}
-	g.d.Answer, g.media = answer, m
+	g.d.Answer, g.d.Media = answer, m
 	return nil
 }
 
@@ -159,15 +174,8 @@ func (a *actor) unacceptable(g *leg, err error) *refusal {
 
 // open binds the ports of a leg beside its listener and begins its session; the alarm tells when there are none. What the
 // leg hears of keys is told to the desk.
-func (l *Line) open(a *actor, g *leg) (*media.Stream, error) {
-	n := g.d.Leg
-	ports := l.ports[g.d.Local.Addr()]
-	if ports == nil { // a TCP connection to a listener on all addresses ends at one of them
-		for _, p := range l.ports {
-			ports = p
-		}
-	}
-	s, err := ports.Open(func(what string) { l.o.Intake.Tell(a.id, call.Heard{Leg: n, What: what}) })
+func (l *Line) open(id call.ID, g *leg) (*media.Stream, error) {
+	s, err := l.portsAt(g.d.Local).Open(l.hears(id, g.d.Leg))
 	if err != nil {
 		l.noPorts.Store(true)
 		l.o.Alarm("rtp-ports", time.Now(), "no RTP port is free: calls are refused with 503, phones are not rung; widen rtp.ports")
@@ -179,6 +187,22 @@ func (l *Line) open(a *actor, g *leg) (*media.Stream, error) {
 	g.d.Ports = [2]uint16{s.Port(), s.Port() + 1}
 	g.d.Session = sdp.New(l.advertised(g.d.Local).Addr(), s.Port(), uint64(time.Now().UnixMilli()))
 	return s, nil
+}
+
+// portsAt are the ports beside a listener.
+func (l *Line) portsAt(local netip.AddrPort) *media.Ports {
+	if ports := l.ports[local.Addr()]; ports != nil {
+		return ports
+	}
+	for _, ports := range l.ports { // a TCP connection to a listener on all addresses ends at one of them
+		return ports
+	}
+	return nil
+}
+
+// hears tells the desk what a leg hears of keys.
+func (l *Line) hears(id call.ID, n call.Leg) func(what string) {
+	return func(what string) { l.o.Intake.Tell(id, call.Heard{Leg: n, What: what}) }
 }
 
 // answer sends our 200 to the INVITE of a leg. A provisional response with a description in it must have its PRACK first
@@ -194,7 +218,7 @@ func (a *actor) answer(n call.Leg) {
 	}
 	body, offered := g.d.Answer, false
 	switch {
-	case g.agreed: // a description again would be a new offer
+	case g.d.Agreed: // a description again would be a new offer
 		body = nil
 	case len(body) == 0:
 		body, offered = g.d.Session.Offer(sdp.SendRecv), true
@@ -204,12 +228,12 @@ func (a *actor) answer(n call.Leg) {
 	}
 	g.stop(stateTimer)
 	g.stop(prackTimer)
-	g.state, g.d.Invite, g.d.Answered = answered, nil, true
-	g.req, g.tx, g.d.Answer = nil, nil, nil
+	g.state, g.d.Answered, g.d.Fresh = answered, true, time.Now()
+	g.req, g.tx = nil, nil
 	if !offered {
-		a.hear(g, g.media)
+		a.hear(g, g.d.Media)
 	}
-	a.keep(g)
+	a.keep(g) // with its INVITE: the 200 may have to go out again
 	a.tell(call.Answered{Leg: n})
 }
 
@@ -278,6 +302,9 @@ func (a *actor) success(g *leg, req *sipgo.Request, body []byte) *sipgo.Response
 func (a *actor) repeat(g *leg, d time.Duration, until time.Time) {
 	a.after(g, ackTimer, min(d, time.Until(until)), func() {
 		if !time.Now().Before(until) {
+			if a.unacknowledged(g) {
+				return
+			}
 			a.bye(g, sipgo.StatusRequestTimeout)
 			a.leave(g, "network", "no ACK", sipgo.StatusRequestTimeout)
 			return
@@ -305,13 +332,21 @@ func (a *actor) onAck(g *leg, req *sipgo.Request) {
 		a.keep(g)
 	}
 	a.confirm(g)
-	if g.hangUp != 0 {
+	switch {
+	case g.hangUp != 0:
 		a.drop(g.d.Leg, g.hangUp)
+	case g.revive != nil && g.revive.due:
+		a.knock(g)
+	default:
+		g.revive = nil
 	}
 }
 
 // confirm begins the watch over a dialog, with its first ACK, or goes on with it.
 func (a *actor) confirm(g *leg) {
+	if g.state != confirmed {
+		a.keeping(g, keepSoon)
+	}
 	g.state = confirmed
 	a.arm(g)
 	a.quietly(g)
@@ -319,23 +354,29 @@ func (a *actor) confirm(g *leg) {
 
 // hear gives the stream what was agreed on, and tells the desk when a phone begins or ends to hold its call.
 func (a *actor) hear(g *leg, m sdp.Media) {
-	held := !m.Direction.Sends()
-	remote := m.Remote
-	if held {
-		remote = netip.AddrPortFrom(remote.Addr(), 0)
-	}
-	g.stream.Set(format(m), remote)
-	if held == g.held {
+	g.d.Media = m
+	if !g.tune() {
 		return
 	}
-	g.held = held
 	want := WantResume
-	if held {
+	if g.held {
 		want = WantHold
 	}
 	if g.who != "" {
 		a.ask(g.d.Leg, want, call.Party{})
 	}
+}
+
+// tune gives the stream what was agreed on; it tells whether the peer begins or ends to hold us by that.
+func (g *leg) tune() bool {
+	m, was := g.d.Media, g.held
+	g.held = !m.Direction.Sends()
+	remote := m.Remote
+	if g.held {
+		remote = netip.AddrPortFrom(remote.Addr(), 0)
+	}
+	g.stream.Set(format(m), remote)
+	return g.held != was
 }
 
 func format(m sdp.Media) media.Format {

@@ -45,8 +45,9 @@ func TestCall(t *testing.T) {
 				order = append(order, strings.TrimSpace(d.what+" "+d.text))
 			}
 		}
-		// Keep precedes Tell, at the arrival and the answer; what is forgotten is forgotten before Left is told.
-		if diff := cmp.Diff([]string{"keep 0", "tell", "keep 0", "tell", "forget 0", "tell"}, order); diff != "" {
+		// Keep precedes Tell, at the arrival and the answer; once more when the ACK has come; what is forgotten is forgotten
+		// before Left is told.
+		if diff := cmp.Diff([]string{"keep 0", "tell", "keep 0", "tell", "keep 0", "forget 0", "tell"}, order); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})

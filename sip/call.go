@@ -21,6 +21,7 @@ type actor struct {
 	box    *mailbox
 	legs   map[call.Leg]*leg
 	dialed map[call.ID]call.Leg // legs that call takers dialed into this call, by the ID in their tag
+	joined int                  // how many there have been
 	rung   call.Leg             // the highest leg that was rung
 	caller string               // number of the caller, "" where it is withheld
 }
@@ -41,7 +42,8 @@ type leg struct {
 	who    call.TakerID // whose phone it is; "": the caller's
 	stream *media.Stream
 	timers [timers]timer
-	held   bool // the peer does not want to hear us
+	held   bool     // the peer does not want to hear us
+	revive *revival // it was taken up after a restart, and its peer has not shown yet that it knows that; else nil
 
 	// What is under way in the dialog.
 	unacked *accepted // an INVITE of the peer's that we answered by 200
@@ -51,15 +53,14 @@ type leg struct {
 	// Of a leg whose first INVITE came to us, until its final response.
 	req     *sipgo.Request
 	tx      *sipgo.ServerTx
-	rel     *reliable // a provisional response that waits for its PRACK
-	rseq    uint32    // of the last one
-	wanted  bool      // our 200 goes out with that PRACK
-	hangUp  int       // the code to hang up with once the ACK is here; 0: none
-	expires time.Time // while it rings: when the INVITE expires; zero: it does not ring
-	early   bool      // it hears us by its 183
-	agreed  bool      // offer and answer are done: the 200 needs none
-	media   sdp.Media // what its offer came to, until the stream may use it
-	refusal *refusal  // what it is refused with; nil: it is not
+	rel     *reliable     // a provisional response that waits for its PRACK
+	rseq    uint32        // of the last one
+	wanted  bool          // our 200 goes out with that PRACK
+	hangUp  int           // the code to hang up with once the ACK is here; 0: none
+	back    chan struct{} // of a leg that was taken up after a restart: closed once its transaction is there again
+	expires time.Time     // while it rings: when the INVITE expires; zero: it does not ring
+	early   bool          // it hears us by its 183
+	refusal *refusal      // what it is refused with; nil: it is not
 
 	// Of a leg whose first INVITE is ours, until its final response.
 	invite      *sipgo.Request
@@ -77,13 +78,14 @@ type leg struct {
 type purpose uint8
 
 const (
-	stateTimer   purpose = iota // repeats of the 180, patience with a CANCEL, Timer C
+	stateTimer   purpose = iota // repeats of the 180, patience with a CANCEL, Timer C, patience with the disk
 	ackTimer                    // repeats of a 200
 	prackTimer                  // repeats of a reliable provisional response
 	quietTimer                  // OPTIONS in a quiet dialog
 	sessionTimer                // RFC 4028: the next refresh, or the end
 	glareTimer                  // a request that met the peer's comes again
 	referTimer                  // the end of a subscription that nobody ends
+	keepTimer                   // the next Keep of what changes by itself
 	timers                      // how many there are
 )
 
@@ -170,10 +172,39 @@ func (g *leg) stop(p purpose) {
 }
 
 // keep stores the leg's dialog; a fact that needs it is told after.
-func (a *actor) keep(g *leg) {
-	if !a.l.killed() {
-		a.l.o.Keeper.Keep(a.id, g.d.Leg, g.d.encode())
+func (a *actor) keep(g *leg) { a.keepUntil(g, nil) }
+
+// keepUntil is keep, with what the Keeper calls once that is durable.
+func (a *actor) keepUntil(g *leg, done func(error)) {
+	if a.l.killed() {
+		return
 	}
+	if g.state == confirmed {
+		g.d.Invite, g.d.Answer = nil, nil
+	}
+	if g.stream != nil {
+		g.d.Stream = g.stream.Mark()
+	}
+	g.d.Who, g.d.Refer, g.d.Rung, g.d.Dialed = g.who, g.refer, a.rung, a.joined
+	if g.d.Leg == 0 {
+		g.d.Caller = a.caller
+	}
+	a.l.o.Keeper.Keep(a.id, g.d.Leg, g.d.encode(), done)
+}
+
+// What is kept of a dialog grows old: where its sound stands, and that the ACK has come. A leg is kept again soon after it
+// was confirmed, and then so often that the numbers of its packets can be told after a crash (media.Mark).
+const (
+	keepSoon  = 10 * time.Second
+	keepOften = 5 * time.Minute
+)
+
+// keeping keeps a confirmed leg now and then.
+func (a *actor) keeping(g *leg, d time.Duration) {
+	a.after(g, keepTimer, d, func() {
+		a.keep(g)
+		a.keeping(g, keepOften)
+	})
 }
 
 func (a *actor) tell(ev call.Event) {
@@ -219,7 +250,7 @@ func (a *actor) discard(g *leg) bool {
 		g.stream.Close()
 	}
 	if !a.l.killed() {
-		a.l.o.Keeper.Keep(a.id, g.d.Leg, nil)
+		a.l.o.Keeper.Keep(a.id, g.d.Leg, nil, nil)
 	}
 	return true
 }

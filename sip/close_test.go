@@ -155,10 +155,10 @@ func (l *lively) Tell(id call.ID, ev call.Event) {
 	default:
 	}
 }
-func (*lively) Phone(call.Party, bool)                    {}
-func (*lively) Ask(call.ID, call.Leg, string, call.Party) {}
-func (*lively) Keep(call.ID, call.Leg, []byte)            {}
-func (*lively) Kept() iter.Seq2[call.ID, []byte]          { return func(func(call.ID, []byte) bool) {} }
+func (*lively) Phone(call.Party, bool)                      {}
+func (*lively) Ask(call.ID, call.Leg, string, call.Party)   {}
+func (*lively) Keep(call.ID, call.Leg, []byte, func(error)) {}
+func (*lively) Kept() iter.Seq2[call.LegID, []byte]         { return func(func(call.LegID, []byte) bool) {} }
 
 func (*lively) Account(string) (map[string]string, call.Party, bool) {
 	return map[string]string{"MD5": ha1("t1")}, party("t1"), true
@@ -187,6 +187,7 @@ func openReal(tb testing.TB) (*lively, *sip.Line) {
 		tb.Fatal(err)
 	}
 	world.line.Store(line)
+	line.Restore(nil, 0)
 	return world, line
 }
 

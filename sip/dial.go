@@ -37,7 +37,7 @@ func (a *actor) ring(n call.Leg, to call.Party, display string) {
 		RemoteURI: fmt.Sprintf("<sip:%s@%s>", to.Taker, a.l.o.Config.SIP.Realm),
 		Timer:     Interval{Expires: ourInterval, Ours: true},
 	}}
-	stream, err := a.l.open(a, g)
+	stream, err := a.l.open(a.id, g)
 	if err != nil {
 		a.unreached(n, call.Left{Leg: n, By: "node", Why: "no RTP port", Code: sipgo.StatusServiceUnavailable})
 		return
@@ -201,11 +201,15 @@ func (a *actor) prack(g *leg, res *sipgo.Response) {
 	a.l.send(req, g.d.Local, func(*sipgo.Response) {})
 }
 
-// pickedUp takes a 2xx: ACK, and BYE where nobody wants it any more or its sound can't be used.
+// ackPatience is how long an ACK waits for a slow disk: less than T1, when the 2xx comes again.
+const ackPatience = 200 * time.Millisecond
+
+// pickedUp takes a 2xx: ACK, and BYE where nobody wants it any more or its sound can't be used. The ACK waits until the dialog
+// is durable: a phone that has none sends its 2xx again, and the next run then hangs up what it does not know.
 func (a *actor) pickedUp(g *leg, res *sipgo.Response) {
 	g.stop(stateTimer)
 	g.d.accept(res)
-	a.ack(g, g.invite.CSeq().SeqNo)
+	g.d.Unacked = g.invite.CSeq().SeqNo
 	if g.cancel != 0 {
 		a.bye(g, g.cancel)
 		a.leave(g, "desk", "", g.cancel)
@@ -219,9 +223,16 @@ func (a *actor) pickedUp(g *leg, res *sipgo.Response) {
 		return
 	}
 	g.d.Timer = g.d.Timer.granted(res)
-	g.state, g.d.Invite, g.d.Answered = confirmed, nil, true
+	g.state, g.d.Invite, g.d.Answered, g.d.Fresh, g.d.Media = confirmed, nil, true, time.Now(), m
 	g.invite, g.forks, g.body = nil, nil, nil
-	a.keep(g)
+	a.keepUntil(g, func(error) { // never durable: the call goes on all the same
+		a.post(func() {
+			if a.legs[g.d.Leg] == g {
+				a.acknowledge(g)
+			}
+		})
+	})
+	a.after(g, stateTimer, ackPatience, func() { a.acknowledge(g) })
 	if caller := a.legs[0]; caller != nil && caller.state == inviting && !caller.d.Answering {
 		caller.d.Answering = true
 		a.keep(caller)
@@ -234,6 +245,7 @@ func (a *actor) pickedUp(g *leg, res *sipgo.Response) {
 	a.hear(g, m)
 	a.arm(g)
 	a.quietly(g)
+	a.keeping(g, keepSoon)
 }
 
 // answered is what a 2xx agrees on: its own answer, or that of the reliable provisional response before it (RFC 3262, 5).
@@ -244,6 +256,16 @@ func (g *leg) answered(res *sipgo.Response) (sdp.Media, error) {
 	}
 	g.d.Session = g.offered
 	return g.d.Session.Accept(res.Body())
+}
+
+// acknowledge sends the ACK that waits, if one does. Whatever else is said in the dialog comes after it.
+func (a *actor) acknowledge(g *leg) {
+	if g.d.Unacked == 0 {
+		return
+	}
+	a.ack(g, g.d.Unacked)
+	g.d.Unacked = 0
+	g.stop(stateTimer)
 }
 
 // ack acknowledges a 2xx to our INVITE with that CSeq (13.2.2.4).
@@ -279,7 +301,9 @@ func (l *Line) stray(res *sipgo.Response) {
 	again := func(a *actor) {
 		g := a.legs[a.number(owner, n)]
 		if g != nil && g.state == confirmed && g.d.RemoteTag == res.To().Params.GetOr("tag", "") {
-			a.ack(g, cseq.SeqNo)
+			if cseq.SeqNo != g.d.Unacked { // else the ACK is on its way
+				a.ack(g, cseq.SeqNo)
+			}
 			return
 		}
 		l.farewell(l.strayDialog(res), res)

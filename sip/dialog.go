@@ -6,10 +6,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	sipgo "github.com/emiago/sipgo/sip"
 
 	"github.com/siaga112/siaga112/call"
+	"github.com/siaga112/siaga112/sip/media"
 	"github.com/siaga112/siaga112/sip/sdp"
 )
 
@@ -30,15 +32,26 @@ type Dialog struct {
 	Flow      bool           `json:"flow,omitempty"`      // requests go over the flow whatever Target says: a registered phone
 	LocalSeq  uint32         `json:"local_seq"`           // after a restart 100 more: the last Keep may be stale
 	RemoteSeq uint32         `json:"remote_seq"`          // 0: none yet
-	Invite    []byte         `json:"invite,omitempty"`    // raw: the caller's until our 2xx has gone out, ours to a phone until it answered
+	Unacked   uint32         `json:"unacked,omitempty"`   // CSeq of our INVITE whose ACK goes out once this is durable; a second ACK does no harm
+	Invite    []byte         `json:"invite,omitempty"`    // raw: the peer's until a Keep after our 2xx has its ACK, ours to a phone until it answered
 	Answering bool           `json:"answering,omitempty"` // our 2xx may go out from now on
 	Answered  bool           `json:"answered,omitempty"`  // a 2xx has gone out or come in: the dialog ends by BYE
 	Inbound   bool           `json:"inbound,omitempty"`   // the first INVITE, and so the Call-ID, is the peer's
 	Update    bool           `json:"update,omitempty"`    // the peer takes UPDATE (RFC 3311)
 	Timer     Interval       `json:"timer,omitzero"`      // RFC 4028
 	Session   sdp.Session    `json:"session,omitzero"`    // offer and answer
-	Answer    []byte         `json:"answer,omitempty"`    // to the first offer of the peer, until our 2xx has gone out
+	Fresh     time.Time      `json:"fresh,omitzero"`      // when the peer's INVITE came; then when a 2xx made or refreshed the session
+	Answer    []byte         `json:"answer,omitempty"`    // to the first offer of the peer, as long as Invite
+	Agreed    bool           `json:"agreed,omitempty"`    // offer and answer were done before the 2xx: it needs none
+	RSeq      uint32         `json:"rseq,omitempty"`      // of our last provisional response that was acknowledged (RFC 3262)
+	Media     sdp.Media      `json:"media,omitzero"`      // what the last offer and answer came to, or are to come to with our 2xx
 	Ports     [2]uint16      `json:"ports,omitzero"`      // our RTP and RTCP ports
+	Stream    media.Mark     `json:"stream,omitzero"`     // where our sound stood
+	Who       call.TakerID   `json:"who,omitempty"`       // whose phone the peer is; "": the caller's
+	Caller    string         `json:"caller,omitempty"`    // of leg 0: the caller's number
+	Refer     *referral      `json:"refer,omitempty"`     // a REFER whose outcome is still to be told
+	Rung      call.Leg       `json:"rung,omitempty"`      // of the call: the highest leg that was rung
+	Dialed    int            `json:"dialed,omitempty"`    // of the call: how many legs call takers have dialed into it
 }
 
 // encode is what Keep stores.

@@ -103,3 +103,10 @@ func Read(req *sipgo.Request) {
 	_, _ = branchKey(req)
 	_ = expiry(req)
 }
+
+// Ghosts is how many INVITEs of an earlier run are remembered.
+func (l *Line) Ghosts() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ghosts)
+}

@@ -15,6 +15,7 @@ import (
 type sources struct {
 	trunks    []config.Trunk
 	takers    []netip.Prefix
+	before    map[netip.Addr]bool // peers of dialogs that an earlier run left; not changed once messages are read
 	strangers atomic.Uint64
 }
 
@@ -38,12 +39,28 @@ func (s *sources) taker(a netip.Addr) bool {
 
 // known tells whether the address may speak to us; a stranger is counted.
 func (s *sources) known(a net.Addr) bool {
-	ap := addrPort(a.String())
-	if _, ok := s.trunk(ap.Addr()); ok || s.taker(ap.Addr()) {
+	if s.knows(addrPort(a.String()).Addr()) {
 		return true
 	}
 	s.strangers.Add(1)
 	return false
+}
+
+// knows is known without the count.
+func (s *sources) knows(a netip.Addr) bool {
+	_, ok := s.trunk(a)
+	return ok || s.taker(a) || s.before[a]
+}
+
+// remember lets the peers of answered dialogs speak on, though the configuration does not name them any more: a trunk that is
+// taken out of it begins no call, and can end those that it has. It is called before any message is read.
+func (s *sources) remember(alive []*survivor) {
+	s.before = map[netip.Addr]bool{}
+	for _, v := range alive {
+		if v.g.d.Answered {
+			s.before[v.g.d.Peer.Addr()] = true
+		}
+	}
 }
 
 // read stands before the parser (sipgo.TransportReadFilter). It never returns an error: an error would end the listener.

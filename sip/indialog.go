@@ -63,7 +63,13 @@ func (a *actor) within(g *leg, req *sipgo.Request, tx *sipgo.ServerTx) {
 		a.l.respond(tx, respond(req, sipgo.StatusInternalServerError, nil))
 		return
 	}
+	a.acknowledge(g)
 	g.d.RemoteSeq = req.CSeq().SeqNo
+	if g.revive != nil && g.state == answered && req.Method != sipgo.BYE && !g.unacked.offered { // it has our 200, and an ACK of before
+		g.settle()
+		a.confirm(g)
+		a.after(g, glareTimer, t1, func() { a.knock(g) })
+	}
 	g.d.Net, g.d.Peer, g.d.Local = req.Transport(), addrPort(req.Source()), a.l.local(req.Transport(), req.Source())
 	switch req.Method {
 	case sipgo.INVITE:
@@ -89,7 +95,9 @@ func (a *actor) request(g *leg, method sipgo.RequestMethod, fill func(*sipgo.Req
 
 // requestUntil is request for one that is given up when over is closed.
 func (a *actor) requestUntil(over <-chan struct{}, g *leg, method sipgo.RequestMethod, fill func(*sipgo.Request), on func(*sipgo.Response)) {
+	a.acknowledge(g)
 	g.d.LocalSeq++
+	a.reroute(g)
 	req, err := a.l.request(&g.d, method, g.d.LocalSeq)
 	if err != nil {
 		a.l.log.Warn("request not sent", zap.String("call", string(a.id)), zap.Error(err))
@@ -163,5 +171,9 @@ func (a *actor) lost(g *leg, why string) {
 		a.l.reg.doubt(g.who, g.d.Peer)
 	}
 	a.bye(g, sipgo.StatusRequestTimeout)
+	if g.revive != nil {
+		a.leave(g, "node", "restart", 0)
+		return
+	}
 	a.leave(g, "network", why, sipgo.StatusRequestTimeout)
 }

@@ -40,7 +40,12 @@ type Line struct {
 	tx      *sipgo.TransactionLayer
 	ports   map[netip.Addr]*media.Ports // by the address that a listener binds
 	tcp     *tcpListener                // nil without TCP; dialed connections are handed in here
+	udp     map[netip.AddrPort]*socket  // as they are bound
 	sockets []closer
+	ears    chan struct{} // closed by Restore: from then on messages are read
+	once    sync.Once
+	deaf    chan struct{} // closed by Deafen: from then on they are not
+	deafen  sync.Once
 	contact map[string]netip.AddrPort // by network: what Via, Contact and SDP say when a message came over it
 	reg     *registrar
 
@@ -64,32 +69,31 @@ type closer interface{ Close() error }
 
 // branch is what is known of an INVITE server transaction outside its call.
 type branch struct {
-	id      call.ID        // of the call that the INVITE asks for; "" when only a CANCEL has come
-	cancel  *sipgo.Request // that came before its INVITE, or that sipgo did not match
-	refused bool           // an INVITE of an earlier run, which this one ends with 503: it is no new call when it is repeated
-	repeats []*time.Timer  // of that 503
+	id      call.ID         // of the call that the INVITE asks for; "" when only a CANCEL has come
+	cancel  *sipgo.Request  // that came before its INVITE, or that sipgo did not match
+	refused bool            // an INVITE of an earlier run, which this one ends with 503: it is no new call when it is repeated
+	tx      *sipgo.ServerTx // of that 503
 	actor   *actor
 	leg     call.Leg // of the actor
 }
 
-// Open binds every listener of the configuration and starts to serve. A socket that can't be had is named, with who may
-// hold it; then nothing stays open. No call is lost between two runs: what comes before Open is answered by nobody and
-// comes again (RFC 3261, 17.1.1.2).
+// Open binds every listener of the configuration; nothing is read before Restore, which must follow. A socket that can't be
+// had is named, with who may hold it; then nothing stays open. No call is lost between two runs: what comes before Open is
+// answered by nobody and comes again (RFC 3261, 17.1.1.2).
 func Open(o Options) (*Line, error) {
 	l := &Line{
 		o: o, log: o.Log.Named("sip"), from: &sources{trunks: o.Config.Trunks, takers: o.Config.Takers.From},
+		udp: map[netip.AddrPort]*socket{}, ears: make(chan struct{}), deaf: make(chan struct{}),
 		ports: map[netip.Addr]*media.Ports{}, contact: map[string]netip.AddrPort{},
 		calls: map[call.ID]*actor{}, talks: map[call.TakerID]*actor{}, branches: map[string]*branch{}, merged: map[string]string{}, ghosts: map[string]sipgo.Uri{},
 	}
 	l.stop, l.cancel = context.WithCancel(context.Background())
 	l.reg = newRegistrar(l, o.Accounts, o.Secret)
 	l.layers()
-	l.remember()
 	if err := l.listen(); err != nil {
 		l.Kill()
 		return nil, err
 	}
-	l.reg.restore()
 	return l, nil
 }
 
@@ -199,9 +203,7 @@ func (l *Line) serve(req *sipgo.Request, tx *sipgo.ServerTx) {
 	case req.Method == sipgo.INVITE:
 		l.onInvite(req, tx)
 	case req.Method == sipgo.ACK:
-		if !l.inDialog(req, func(a *actor, g *leg) { a.onAck(g, req) }) {
-			l.quiet(req)
-		}
+		l.inDialog(req, func(a *actor, g *leg) { a.onAck(g, req) })
 	case req.Method == sipgo.CANCEL:
 		l.onCancel(req, tx)
 	case req.Method == sipgo.REGISTER:
@@ -309,6 +311,39 @@ func (l *Line) Close() {
 		select {
 		case <-done:
 		case <-wait.C:
+		}
+	}
+	l.Kill()
+}
+
+// settling is how long a message that was read may be on its way to its call: each runs in a goroutine of its own.
+const settling = 20 * time.Millisecond
+
+// Deafen lets no message in any more over UDP: what comes is answered by the next run, when it comes again. What came before
+// has been told when it returns. The verbs work on.
+func (l *Line) Deafen() {
+	l.deafen.Do(func() { close(l.deaf) })
+	<-time.After(settling)
+	for _, a := range l.live() {
+		done := make(chan struct{})
+		if a.post(func() { close(done) }) {
+			<-done
+		}
+	}
+}
+
+// Leave ends the line as Kill does, for the next run to take the calls up: what is kept of each is then as it stands. The
+// desk has ended before.
+func (l *Line) Leave() {
+	for _, a := range l.live() {
+		kept := make(chan struct{})
+		if a.post(func() {
+			defer close(kept)
+			for _, g := range a.sorted() {
+				a.keep(g)
+			}
+		}) {
+			<-kept
 		}
 	}
 	l.Kill()

@@ -49,8 +49,10 @@ func (l *Line) listenUDP(at config.Listen) error {
 		return err
 	}
 	l.sockets = append(l.sockets, conn)
-	l.bound("UDP", addrPort(conn.LocalAddr().String()))
-	sock := &socket{PacketConn: conn, begun: make(chan struct{})}
+	local := addrPort(conn.LocalAddr().String())
+	l.bound("UDP", local)
+	sock := &socket{PacketConn: conn, begun: make(chan struct{}), fed: make(chan datagram), ears: l.ears, deaf: l.deaf, stop: l.stop.Done()}
+	l.udp[local] = sock
 	l.reading.Add(1)
 	if !l.spawn(func() { defer l.reading.Done(); l.served(l.tp.ServeUDP(sock)) }) {
 		l.reading.Done()
@@ -66,15 +68,60 @@ const linger = 2 * time.Millisecond
 
 // socket is a UDP socket as sipgo reads it, and what that tells about sipgo's pool: since the first read it knows the
 // socket, and requests can go out through it; with the error that ends the reading it forgets it.
+//
+// Before the ears of the line are open it reads nothing but what it is fed.
 type socket struct {
 	net.PacketConn
 	once  sync.Once
 	begun chan struct{}
+	fed   chan datagram
+	ears  <-chan struct{}
+	open  bool // the ears are; the one reader's
+	deaf  <-chan struct{}
+	stop  <-chan struct{}
+}
+
+// datagram is one that came to an earlier run.
+type datagram struct {
+	data []byte
+	from netip.AddrPort
+}
+
+// feed lets a datagram come in again; once the ears are open it is too late for that.
+func (s *socket) feed(data []byte, from netip.AddrPort) {
+	select {
+	case s.fed <- datagram{data: data, from: from}:
+	case <-s.ears:
+	case <-s.stop:
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	s.once.Do(func() { close(s.begun) })
+	if !s.open {
+		select {
+		case d := <-s.fed:
+			return copy(b, d.data), net.UDPAddrFromAddrPort(d.from), nil
+		case <-s.ears:
+			s.open = true
+		case <-s.stop:
+			return 0, nil, net.ErrClosed
+		}
+	}
 	n, from, err := s.PacketConn.ReadFrom(b)
+	if err == nil && closed(s.deaf) {
+		<-s.stop // what was read comes again
+		err = net.ErrClosed
+	}
 	if err != nil {
 		<-time.After(linger)
 	}
@@ -99,7 +146,13 @@ func (l *Line) listenTCP(at config.Listen) error {
 		l.tcp = t
 	}
 	l.bound("TCP", addrPort(ln.Addr().String()))
-	l.spawn(t.accept)
+	l.spawn(func() {
+		select {
+		case <-l.ears:
+			t.accept()
+		case <-l.stop.Done():
+		}
+	})
 	l.spawn(func() { l.served(l.tp.ServeTCP(t)) })
 	return nil
 }
@@ -294,6 +347,32 @@ func (l *Line) connect(ctx context.Context, to string) error {
 		return err
 	}
 	return l.tcp.hand(ctx, conn)
+}
+
+// redial lets a message that came to an earlier run come in again over a connection that we make to its sender.
+func (l *Line) redial(to netip.AddrPort, data []byte) error {
+	ctx, cancel := context.WithTimeout(l.stop, restoring)
+	defer cancel()
+	conn, err := l.o.Net.Dial(ctx, "tcp", to.String())
+	if err != nil {
+		return err
+	}
+	return l.tcp.hand(ctx, &begun{Conn: conn, data: data})
+}
+
+// begun is a connection whose first bytes have been read before; sipgo is its one reader.
+type begun struct {
+	net.Conn
+	data []byte
+}
+
+func (c *begun) Read(b []byte) (int, error) {
+	if len(c.data) > 0 {
+		n := copy(b, c.data)
+		c.data = c.data[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b)
 }
 
 // tcpListener is a listener that drops strangers at once and takes connections that we dialed.

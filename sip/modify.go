@@ -55,12 +55,15 @@ func (a *actor) onReinvite(g *leg, req *sipgo.Request, tx *sipgo.ServerTx) {
 		return
 	}
 	// The peer goes on, so it has our last 200, and its ACK is late or lost.
-	g.state = confirmed
+	if g.state != confirmed {
+		a.keeping(g, keepSoon)
+	}
+	g.state, g.revive = confirmed, nil
 	if !offered {
 		a.hear(g, p.media)
 	}
-	a.keep(g)
 	a.arm(g)
+	a.keep(g)
 }
 
 // onUpdate takes the peer's UPDATE (RFC 3311, 5.2), before or after the 200.
@@ -71,13 +74,12 @@ func (a *actor) onUpdate(g *leg, req *sipgo.Request, tx *sipgo.ServerTx) {
 	}
 	a.l.respond(tx, a.success(g, req, p.answer))
 	if p.answer != nil {
-		g.media = p.media
 		a.hear(g, p.media)
 	}
-	a.keep(g)
 	if g.state != inviting {
 		a.arm(g)
 	}
+	a.keep(g)
 }
 
 // modifiable tells what a request with an offer, or any INVITE, must be refused with while another offer is open: 491 for
@@ -90,7 +92,7 @@ func (a *actor) modifiable(g *leg, req *sipgo.Request) *refusal {
 		return nil
 	case g.own != nil && g.own.method == sipgo.INVITE, g.unacked != nil && g.unacked.offered, g.rel != nil && g.rel.offered:
 		return refuse(sipgo.StatusRequestPending)
-	case g.state == inviting && (invite || !g.agreed):
+	case g.state == inviting && (invite || !g.d.Agreed):
 		return refuse(sipgo.StatusInternalServerError, sipgo.NewHeader("Retry-After", strconv.Itoa(rand.IntN(11))))
 	}
 	return nil

@@ -60,14 +60,20 @@ const mostDialed = 500
 // join makes room for a leg that a call taker dials into the call: its number, counted down from the highest; 0 where there
 // is none, or the call has ended. From now on the ID in its tag leads to this call.
 func (a *actor) join(id call.ID) call.Leg {
-	if len(a.legs) == 0 || len(a.dialed) >= mostDialed {
+	if len(a.legs) == 0 || a.joined >= mostDialed {
 		return 0
 	}
-	n := call.Leg(math.MaxUint16 - len(a.dialed))
+	n := call.Leg(math.MaxUint16 - a.joined)
+	a.joined++
 	if a.dialed == nil {
 		a.dialed = map[call.ID]call.Leg{}
 	}
 	a.dialed[id] = n
+	for _, g := range a.sorted() { // a number is used once, over a restart too: a leg that stays knows how many there were
+		if g.d.Leg == 0 || g.state == confirmed {
+			a.keep(g)
+		}
+	}
 	a.l.mu.Lock()
 	a.l.calls[id] = a
 	a.l.mu.Unlock()
@@ -75,7 +81,7 @@ func (a *actor) join(id call.ID) call.Leg {
 }
 
 // wasDialed tells whether a call taker has dialed the leg into the call; it may have left.
-func (a *actor) wasDialed(n call.Leg) bool { return int(n) > math.MaxUint16-len(a.dialed) }
+func (a *actor) wasDialed(n call.Leg) bool { return int(n) > math.MaxUint16-a.joined }
 
 // dial makes the leg and tells the desk what is dialed.
 func (a *actor) dial(n call.Leg, id call.ID, req *sipgo.Request, tx *sipgo.ServerTx, who call.Party) {

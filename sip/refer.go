@@ -17,9 +17,9 @@ const referLife = 6 * time.Minute
 // referral is a REFER of the peer's whose outcome is not known yet (RFC 3515). The first leg that the desk rings after it
 // carries it.
 type referral struct {
-	seq    uint32   // of the REFER, the id of its event
+	Seq    uint32   `json:"seq"`              // of the REFER, the id of its event
+	Silent bool     `json:"silent,omitempty"` // no NOTIFY is wanted (RFC 4488)
 	leg    call.Leg // that carries it; 0: none yet
-	silent bool     // no NOTIFY is wanted (RFC 4488)
 }
 
 // onRefer takes a REFER: a call taker gives the caller away. A trunk may not: it would have us call whom it likes.
@@ -36,10 +36,10 @@ func (a *actor) onRefer(g *leg, req *sipgo.Request, tx *sipgo.ServerTx) {
 		a.l.respond(tx, refuse(sipgo.StatusRequestPending).response(req))
 		return
 	}
-	g.refer = &referral{seq: req.CSeq().SeqNo, silent: lists("false", fields(req, "Refer-Sub"))}
+	g.refer = &referral{Seq: req.CSeq().SeqNo, Silent: lists("false", fields(req, "Refer-Sub"))}
 	res := respond(req, sipgo.StatusAccepted, nil)
 	res.AppendHeader(contact(g.d.Net, a.l.advertised(g.d.Local)))
-	if g.refer.silent {
+	if g.refer.Silent {
 		res.AppendHeader(sipgo.NewHeader("Refer-Sub", "false"))
 	}
 	a.l.respond(tx, res)
@@ -103,14 +103,14 @@ func (a *actor) dialedBy(who call.TakerID, replaces string) bool {
 
 // notify tells the peer how its REFER goes (RFC 3515, 2.4.5): a final status ends the subscription.
 func (a *actor) notify(g *leg, code int) {
-	if g.refer.silent {
+	if g.refer.Silent {
 		return
 	}
 	state := fmt.Sprintf("active;expires=%d", int(referLife.Seconds()))
 	if code >= sipgo.StatusOK {
 		state = "terminated;reason=noresource"
 	}
-	event := fmt.Sprintf("refer;id=%d", g.refer.seq)
+	event := fmt.Sprintf("refer;id=%d", g.refer.Seq)
 	a.request(g, sipgo.NOTIFY, func(req *sipgo.Request) {
 		req.AppendHeader(contact(g.d.Net, a.l.advertised(g.d.Local)))
 		req.AppendHeader(sipgo.NewHeader("Event", event))
@@ -131,6 +131,9 @@ func (a *actor) referred(g *leg, code int) {
 	a.notify(g, code)
 	g.refer = nil
 	g.stop(referTimer)
+	if a.legs[g.d.Leg] == g {
+		a.keep(g)
+	}
 }
 
 // carries is the leg whose REFER the leg n carries, or nil; n 0: the one that no leg carries yet.

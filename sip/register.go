@@ -226,6 +226,23 @@ func (r *registrar) contact(taker call.TakerID) (binding, bool) {
 	return *b, true
 }
 
+// flow is the newest contact over TCP through which the taker's phone at that target, or at least at that address, can be
+// reached now.
+func (r *registrar) flow(taker call.TakerID, target string, at netip.Addr) (best binding, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range r.phones[taker].current(time.Now()) {
+		if b.Net == "UDP" || b.Contact != target && b.Peer.Addr() != at || ok && best.Contact == target && b.Contact != target {
+			continue
+		}
+		if c, err := r.l.tp.GetConnection(b.Net, b.Peer.String()); err == nil {
+			release(c)
+			best, ok = *b, true
+		}
+	}
+	return best, ok
+}
+
 // rung is the binding that contact gives, nil for none. The caller holds mu.
 func (p *phone) rung(now time.Time) (best *binding) {
 	for _, b := range p.current(now) {

@@ -157,12 +157,14 @@ func TestWhichCallAPhoneDialsInto(t *testing.T) {
 	}
 }
 
-// RFC 3261, 15 and 21.5.4: after a crash an INVITE that a phone has dialed gets 503, and BYE where our 200 may have gone out.
-func TestRestoredDialedLeg(t *testing.T) {
+// RFC 3261, 15 and 21.5.4: after a crash an INVITE of a phone that dialed without a call gets 503, and BYE where our 200 may
+// have gone out: what the phone wanted was no call's, and is forgotten.
+func TestRestoredAct(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		own := r.taker("t1", desk).dialed("t1", "*4")
-		r.restart(map[call.ID][]call.Leg{r.asked()[0].of: {0}})
-		own.want("SIP/2.0 503")
-		own.reply(own.want("BYE"), "200 OK", "")
+		r.restart(nil)
+		own.reply(byeAnd503(own.peer), "200 OK", "")
+		own.none(10 * time.Second)
+		r.wantGone()
 	})
 }

@@ -56,11 +56,14 @@ type rig struct {
 	line     *sip.Line
 	options  sip.Options
 	accounts *accounts
+	live     map[call.ID][]call.Leg // what the desk counts as alive when the line is opened
 
 	mu     sync.Mutex
 	deeds  []deed
 	kept   map[keptKey][]byte
 	onKeep func(call.ID, call.Leg, []byte) // nil: nothing more than remembering
+	gap    time.Duration
+	onDone func(done func(error)) // nil: each Keep is durable at once
 	onTell func(call.ID, call.Event)
 	onRead func(start string) // when a datagram has come in
 	// onWrite comes before a datagram goes out: it goes nowhere where this is an error.
@@ -112,7 +115,7 @@ func newRig(tb testing.TB) *rig {
 	return r
 }
 
-// open opens the line; it is killed when the test ends.
+// open opens the line and lets it take up what is live; it is killed when the test ends.
 func (r *rig) open() *rig {
 	r.tb.Helper()
 	line, err := sip.Open(r.options)
@@ -123,6 +126,7 @@ func (r *rig) open() *rig {
 	r.line = line
 	r.mu.Unlock()
 	r.tb.Cleanup(line.Kill)
+	line.Restore(r.live, r.gap)
 	return r
 }
 
@@ -272,7 +276,7 @@ func (i *intake) Phone(who call.Party, up bool) {
 // keeper is the fake store of dialogs.
 type keeper rig
 
-func (k *keeper) Keep(id call.ID, n call.Leg, dialog []byte) {
+func (k *keeper) Keep(id call.ID, n call.Leg, dialog []byte, done func(error)) {
 	r := (*rig)(k)
 	what := "keep"
 	if dialog == nil {
@@ -280,7 +284,7 @@ func (k *keeper) Keep(id call.ID, n call.Leg, dialog []byte) {
 	}
 	r.note(deed{what: what, of: id, text: fmt.Sprint(n)})
 	r.mu.Lock()
-	f := r.onKeep
+	f, wait := r.onKeep, r.onDone
 	if dialog == nil {
 		delete(r.kept, keptKey{id, n})
 	} else {
@@ -290,16 +294,23 @@ func (k *keeper) Keep(id call.ID, n call.Leg, dialog []byte) {
 	if f != nil {
 		f(id, n, dialog)
 	}
+	switch {
+	case done == nil:
+	case wait != nil:
+		wait(done)
+	default:
+		done(nil)
+	}
 }
 
-func (k *keeper) Kept() iter.Seq2[call.ID, []byte] {
+func (k *keeper) Kept() iter.Seq2[call.LegID, []byte] {
 	r := (*rig)(k)
 	r.mu.Lock()
 	all := maps.Clone(r.kept)
 	r.mu.Unlock()
-	return func(yield func(call.ID, []byte) bool) {
+	return func(yield func(call.LegID, []byte) bool) {
 		for key, dialog := range all {
-			if !yield(key.id, dialog) {
+			if !yield(call.LegID{Of: key.id, Leg: key.n}, dialog) {
 				return
 			}
 		}

@@ -2,7 +2,7 @@ package sip
 
 import (
 	"fmt"
-	"math/rand/v2"
+	"hash/fnv"
 	"strconv"
 	"strings"
 	"time"
@@ -16,12 +16,16 @@ import (
 // description can go out before the 200.
 func (a *actor) ringback(g *leg, words string) {
 	if g.expires.IsZero() {
-		g.expires = time.Now().Add(expiry(g.req))
+		came := time.Now()
+		if g.revive != nil {
+			came = g.d.Fresh
+		}
+		g.expires = came.Add(expiry(g.req))
 	}
 	g.early = words != "" && (len(g.d.Answer) > 0 || supports(g.req, "100rel"))
 	if g.early {
 		if len(g.d.Answer) > 0 {
-			a.hear(g, g.media)
+			a.hear(g, g.d.Media)
 		}
 		a.sound(g, words)
 	}
@@ -51,7 +55,7 @@ func (a *actor) provisional(g *leg) {
 	}
 	var body []byte
 	switch {
-	case g.agreed:
+	case g.d.Agreed:
 	case len(g.d.Answer) == 0 && (g.early || strict):
 		body, offered = g.d.Session.Offer(sdp.SendRecv), true
 	case g.early:
@@ -90,10 +94,7 @@ type reliable struct {
 
 // reliably sends a provisional response and repeats it until its PRACK; after 64*T1 the INVITE is refused.
 func (a *actor) reliably(g *leg, res *sipgo.Response, offered bool) {
-	if g.rseq == 0 {
-		g.rseq = rand.Uint32N(1 << 30)
-	}
-	g.rseq++
+	g.rseq = max(g.rseq, g.firstRSeq()-1) + 1
 	res.AppendHeader(sipgo.NewHeader("Require", "100rel"))
 	res.AppendHeader(sipgo.NewHeader("RSeq", strconv.FormatUint(uint64(g.rseq), 10)))
 	g.rel = &reliable{res: res, offered: offered}
@@ -103,6 +104,10 @@ func (a *actor) reliably(g *leg, res *sipgo.Response, offered bool) {
 // unpracked sends the response, and again after d, then after twice that.
 func (a *actor) unpracked(g *leg, d time.Duration, until time.Time) {
 	if !time.Now().Before(until) {
+		if g.revive != nil { // it may have been acknowledged before the restart, and is then no more
+			a.unasked(g)
+			return
+		}
 		a.final(g, sipgo.StatusGatewayTimeout)
 		a.leave(g, "network", "no PRACK", sipgo.StatusGatewayTimeout)
 		return
@@ -116,19 +121,22 @@ func (a *actor) unpracked(g *leg, d time.Duration, until time.Time) {
 // onPrack takes the PRACK of the provisional response that waits for it; any other one gets 481 (RFC 3262, 3).
 func (a *actor) onPrack(g *leg, req *sipgo.Request, tx *sipgo.ServerTx) {
 	rel := g.rel
+	if rel == nil {
+		rel = g.reliableBefore(req)
+	}
 	if rel == nil || !acknowledges(req, g.rseq, rel.res.CSeq().SeqNo) {
 		a.l.respond(tx, respond(req, sipgo.StatusCallTransactionDoesNotExists, nil))
 		return
 	}
 	g.stop(prackTimer)
-	g.rel = nil
+	g.rel, g.d.RSeq = nil, g.rseq
 	var answer []byte
 	var err error
 	switch {
 	case rel.offered:
-		g.media, err = g.d.Session.Accept(req.Body())
+		g.d.Media, err = g.d.Session.Accept(req.Body())
 	case len(req.Body()) > 0: // an offer of its own (RFC 3262, 5)
-		answer, g.media, err = g.d.Session.Answer(req.Body(), sdp.SendRecv)
+		answer, g.d.Media, err = g.d.Session.Answer(req.Body(), sdp.SendRecv)
 	}
 	if err != nil {
 		a.l.respond(tx, a.unacceptable(g, err).response(req))
@@ -145,10 +153,46 @@ func (a *actor) onPrack(g *leg, req *sipgo.Request, tx *sipgo.ServerTx) {
 		a.leave(g, peer(g), "its answer can't be used", sipgo.StatusNotAcceptableHere)
 		return
 	case len(rel.res.Body()) > 0 || len(answer) > 0:
-		g.agreed = true
-		a.hear(g, g.media)
+		g.d.Agreed = true
+		a.hear(g, g.d.Media)
 	}
 	a.keep(g)
+	if g.wanted {
+		g.wanted = false
+		a.answer(g.d.Leg)
+	}
+}
+
+// firstRSeq is the number of a leg's first reliable provisional response (RFC 3262, 3: any below 1<<31). It follows from
+// the leg's tag: sent again after a restart, the response is the same one.
+func (g *leg) firstRSeq() uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(g.d.LocalTag)) // never fails
+	return h.Sum32()>>2 + 1
+}
+
+// reliableBefore is the reliable provisional response that an earlier run may have sent, for a PRACK that is on its way when
+// this run begins; nil when there is none. It held our offer where the INVITE had none; an answer of ours goes out again
+// with the 200.
+func (g *leg) reliableBefore(prack *sipgo.Request) *reliable {
+	if g.revive == nil || g.state != inviting || g.req == nil {
+		return nil
+	}
+	rel := &reliable{res: respond(g.req, sipgo.StatusSessionInProgress, nil), offered: len(g.d.Answer) == 0 && !g.d.Agreed}
+	seq := max(g.rseq, g.firstRSeq()-1) + 1
+	if !acknowledges(prack, seq, rel.res.CSeq().SeqNo) {
+		return nil
+	}
+	g.rseq = seq
+	if rel.offered {
+		rel.res.SetBody(g.d.Session.Offer(sdp.SendRecv))
+	}
+	return rel
+}
+
+// unasked ends the wait for a PRACK that does not come.
+func (a *actor) unasked(g *leg) {
+	g.rel = nil
 	if g.wanted {
 		g.wanted = false
 		a.answer(g.d.Leg)

@@ -41,9 +41,11 @@ const (
 // Keeper remembers dialogs over a crash. A Keep is made before the Tell that needs it, and is durable before it.
 type Keeper interface {
 	// Keep stores the dialog of a leg; the latest wins, nil forgets. It never blocks, and the bytes are its own from now on.
-	Keep(id call.ID, l call.Leg, dialog []byte)
-	// Kept are the dialogs of an earlier run.
-	Kept() iter.Seq2[call.ID, []byte]
+	// done is called once, when this dialog or a later one of the leg is durable, or with an error when none will be; it must
+	// not block, and may be nil.
+	Keep(id call.ID, l call.Leg, dialog []byte, done func(error))
+	// Kept are the dialogs of an earlier run, and whose they are.
+	Kept() iter.Seq2[call.LegID, []byte]
 }
 
 // Accounts are the call takers who may register, and where their phones were last.
@@ -69,6 +71,7 @@ const (
 	phonePatience = 8 * time.Second  // to be noticed within 20 s that a phone has vanished
 	idleTCP       = 5 * time.Minute  // a TCP connection on which nothing comes for so long is cut; a phone answers OPTIONS
 	longestUp     = time.Hour        // a caller rings for so long at most, unless its Expires says less
+	outwaits      = 3 * time.Minute  // no caller waits longer for a gateway that is dead: exchanges (T301) and proxies (Timer C) give up
 	retryAfter    = "10"             // seconds, in every 503
 	userAgent     = "Siaga112"       // without a version (RFC 3261, 20.35)
 )

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/siaga112/siaga112/call"
 	"github.com/siaga112/siaga112/config"
 	"github.com/siaga112/siaga112/sip"
 )
@@ -90,15 +89,16 @@ func TestTCPTrunksConnectionHasGone(t *testing.T) {
 		name string
 		end  func(r *rig, c *caller, conn net.Conn)
 		anew bool
+		sent string
 		left string
 	}{
-		{"it is there", func(r *rig, c *caller, _ net.Conn) { r.line.Drop(c.id, 0, 200) }, false, " left:0:desk"},
+		{"it is there", func(r *rig, c *caller, _ net.Conn) { r.line.Drop(c.id, 0, 200) }, false, "BYE", " left:0:desk"},
 		{"it has gone", func(r *rig, c *caller, conn net.Conn) {
 			_ = conn.Close()
 			pass(time.Second)
 			r.line.Drop(c.id, 0, 200)
-		}, true, " left:0:desk"},
-		{"a restart", func(r *rig, c *caller, _ net.Conn) { r.restart(map[call.ID][]call.Leg{c.id: {0}}) }, true, byNode},
+		}, true, "BYE", " left:0:desk"},
+		{"a restart", func(r *rig, c *caller, _ net.Conn) { r.restart(alive(c.id, 0)) }, true, "INVITE", byNode},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,11 +125,16 @@ func TestTCPTrunksConnectionHasGone(t *testing.T) {
 						t.Fatal("its port was not dialed")
 					}
 				}
-				m := p.want("BYE sip:caller@" + trunk + ":5070;transport=tcp SIP/2.0")
+				m := p.want(tt.sent + " sip:caller@" + trunk + ":5070;transport=tcp SIP/2.0")
 				if m.tag("To") != c.from || m.tag("From") != c.to || !strings.HasPrefix(m.header("Via"), "SIP/2.0/TCP ") {
 					t.Errorf("not in the dialog:\n%s", m.text)
 				}
-				p.reply(m, "200 OK", "")
+				if tt.sent == "INVITE" { // it does not know the call any more
+					p.reply(m, "481 Call/Transaction Does Not Exist", "")
+					p.want("ACK")
+				} else {
+					p.reply(m, "200 OK", "")
+				}
 				p.none(time.Minute)
 				if len(dialed) != 0 {
 					t.Errorf("dialed %d times more", len(dialed))

@@ -114,13 +114,21 @@ func (t Interval) granted(res *sipgo.Response) Interval {
 // arm sets the leg's session timer anew: to our refresh after half of the interval, or to the BYE for a peer that has not
 // refreshed (RFC 4028, 10).
 func (a *actor) arm(g *leg) {
+	g.d.Fresh = time.Now()
+	a.rearm(g)
+}
+
+// rearm sets the session timer of a session that was refreshed some time ago. It never fires before lifetime: after a
+// restart the peer has that long to be heard.
+func (a *actor) rearm(g *leg) {
+	gone := max(0, time.Since(g.d.Fresh)) // the clock may have been set back
 	switch t := g.d.Timer; {
 	case t.Expires == 0:
 		g.stop(sessionTimer)
 	case t.Ours:
-		a.after(g, sessionTimer, t.Expires/2, func() { a.freshen(g) })
+		a.after(g, sessionTimer, max(t.Expires/2-gone, lifetime), func() { a.freshen(g) })
 	default:
-		a.after(g, sessionTimer, t.Expires-t.margin(), func() { a.stale(g) })
+		a.after(g, sessionTimer, max(t.Expires-t.margin()-gone, lifetime), func() { a.stale(g) })
 	}
 }
 
@@ -154,14 +162,15 @@ func (m *modification) givenUp() bool {
 	}
 }
 
-// freshen refreshes the session: by UPDATE where the peer takes that, else by an INVITE that repeats our description.
+// freshen refreshes the session: by UPDATE where the peer takes that, else by an INVITE that repeats our description. After
+// a restart it is an INVITE in any case, and if our port is another one now it says so.
 func (a *actor) freshen(g *leg) {
 	if g.own != nil || g.unacked != nil { // the peer is at it
 		a.after(g, sessionTimer, time.Second, func() { a.freshen(g) })
 		return
 	}
 	m := &modification{method: sipgo.INVITE, over: make(chan struct{}), armed: g.timers[sessionTimer].n}
-	if g.d.Update {
+	if g.d.Update && g.revive == nil {
 		m.method = sipgo.UPDATE
 	}
 	g.own = m
@@ -172,7 +181,7 @@ func (a *actor) freshen(g *leg) {
 		g.d.Timer.ask(req)
 		if m.method == sipgo.INVITE {
 			req.AppendHeader(sipgo.NewHeader("Content-Type", "application/sdp"))
-			req.SetBody(g.d.Session.Refresh())
+			req.SetBody(g.offer())
 		}
 	}, func(res *sipgo.Response) {
 		giveUp.Stop()
@@ -185,6 +194,9 @@ func (a *actor) freshened(g *leg, m *modification, res *sipgo.Response) {
 	g.own = nil
 	if m.method == sipgo.INVITE && (res == nil || !res.IsSuccess()) {
 		g.d.Session.Withdraw()
+	}
+	if g.revive != nil && a.knocked(g, m, res) {
+		return
 	}
 	switch {
 	case res == nil && m.givenUp():
@@ -230,8 +242,8 @@ func (a *actor) refreshed(g *leg, m *modification, res *sipgo.Response) {
 			g.d.Session.Withdraw()
 		}
 	}
-	a.keep(g)
 	a.arm(g)
+	a.keep(g)
 }
 
 // glare is how long a request that met the peer's waits until it comes again (14.1): who made the Call-ID waits longer.

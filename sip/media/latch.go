@@ -24,6 +24,7 @@ type latch struct {
 	known  netip.Addr     // where a peer behind a NAT spoke from, before its SDP named another port
 	from   netip.AddrPort // the locked source; zero: none yet
 	last   time.Time      // its newest packet
+	before netip.AddrPort // the source that an earlier run had locked; it is taken up with the first address
 }
 
 // How well a source fits.
@@ -49,6 +50,9 @@ func (l *latch) expect(remote netip.AddrPort, now time.Time) {
 	}
 	l.remote, l.since = remote, now
 	l.from, l.last = netip.AddrPort{}, time.Time{}
+	if l.before.IsValid() {
+		l.from, l.last, l.before = l.before, now, netip.AddrPort{}
+	}
 }
 
 func (l *latch) rank(src netip.AddrPort) int {

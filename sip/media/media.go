@@ -3,8 +3,8 @@
 // forwarded blindly.
 //
 // Each stream has one goroutine that reads its RTP and hands it at once to those that hear it, and one with a clock
-// while it plays and while it mixes. The peer's RTCP is not read. Nothing is kept over a restart: a crash frees the
-// ports.
+// while it plays and while it mixes. The peer's RTCP is not read. A crash frees the
+// ports; with a Mark that was kept the next run goes on where a stream stood.
 package media
 
 import (

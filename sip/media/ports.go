@@ -64,6 +64,32 @@ func (p *Ports) Open(heard func(what string)) (*Stream, error) {
 	return nil, fmt.Errorf("%w: all %d pairs are in use", ErrNoPort, p.pairs)
 }
 
+// OpenAt is Open for the pair with that RTP port, which an earlier run held. The error is ErrNoPort when the pair lies
+// outside of the range, is in use, or can't be bound.
+func (p *Ports) OpenAt(port uint16, heard func(what string)) (*Stream, error) {
+	pair := (int(port) - p.first) / 2
+	if int(port) < p.first || int(port)%2 != 0 || pair >= p.pairs || !p.claim(pair) {
+		return nil, fmt.Errorf("%w: port %d is in use or outside of the range", ErrNoPort, port)
+	}
+	rtp, rtcp, err := p.listen(int(port))
+	if err != nil {
+		p.free(pair)
+		return nil, fmt.Errorf("%w: %w", ErrNoPort, err)
+	}
+	return newStream(rtp, rtcp, port, heard, func() { p.free(pair) }), nil
+}
+
+// claim takes a pair that no stream of ours holds; the next search begins after it.
+func (p *Ports) claim(pair int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.used[pair] {
+		return false
+	}
+	p.used[pair], p.next = true, (pair+1)%p.pairs
+	return true
+}
+
 // take is the next pair that no stream of ours holds.
 func (p *Ports) take() (int, bool) {
 	p.mu.Lock()

@@ -93,7 +93,7 @@ func (r *run) extend(src source, seq uint16) (n int64, known bool) {
 func (t *track) begin(src source, in *rtp.Header, now time.Time) {
 	step := t.span
 	if !t.at.IsZero() {
-		step = max(step, uint32(min(now.Sub(t.at), 24*time.Hour)/sample))
+		step = max(step, uint32(min(now.Sub(t.at), longest)/sample))
 	}
 	n := int64(in.SequenceNumber)
 	t.run = run{

@@ -31,6 +31,25 @@ type Gateway interface {
 	Check(ctx context.Context) (Counts, error)
 }
 
+// Staller is a Gateway whose disk can stall, for stories of what a crash may leave.
+type Staller interface {
+	// Stall keeps what it names from happening, from now on until the gateway is killed.
+	Stall(what Stall)
+}
+
+// Stall is what a gateway does no more.
+type Stall string
+
+// Where a gateway can stall: before anything is on the disk, between a dialog and the fact that it is for, and between a fact
+// and what follows from it.
+const (
+	StallDisk    Stall = "disk"
+	StallJournal Stall = "journal"
+	StallVerbs   Stall = "verbs"
+)
+
+var stalls = []Stall{StallDisk, StallJournal, StallVerbs}
+
 // Order is what a call taker does at the console.
 type Order struct {
 	By   call.TakerID

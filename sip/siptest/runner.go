@@ -59,7 +59,8 @@ type runner struct {
 	setting  Setting
 	running  bool
 	starts   int
-	stopping chan error // a stop that is under way
+	stopping chan error         // a stop that is under way
+	hurry    context.CancelFunc // of that
 
 	t0     time.Time
 	before time.Duration // of the line before
@@ -185,15 +186,16 @@ func (r *runner) killGateway() error {
 const stopTime = 5 * time.Second
 
 // stopGateway begins a stop; phones have to answer while it goes on.
-func (r *runner) stopGateway() {
+func (r *runner) stopGateway(within time.Duration) {
 	r.stopping = make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
+	r.hurry = cancel
 	go func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.t.Context()), stopTime)
 		defer cancel()
 		begin := time.Now()
 		err := r.gateway.Stop(ctx)
-		if took := time.Since(begin); took > stopTime {
-			err = errors.Join(err, fmt.Errorf("it took %s, more than %s", took, stopTime))
+		if took := time.Since(begin); took > within {
+			err = errors.Join(err, fmt.Errorf("it took %s, more than %s", took, within))
 		}
 		r.stopping <- err
 	}()
@@ -275,6 +277,18 @@ func (r *runner) do(l *line, c clause) error {
 }
 
 func (r *runner) doGateway(c clause) error {
+	switch c.verb {
+	case verbHurries:
+		r.hurry()
+		return nil
+	case verbStalls:
+		s, ok := r.gateway.(Staller)
+		if !ok {
+			return errors.New("this gateway can't")
+		}
+		s.Stall(Stall(c.arg))
+		return nil
+	}
 	if err := r.stopped(); err != nil {
 		return err
 	}
@@ -284,7 +298,14 @@ func (r *runner) doGateway(c clause) error {
 	case verbStart:
 		r.startGateway()
 	case verbStop:
-		r.stopGateway()
+		within := stopTime
+		if c.options["within"] != "" {
+			var err error
+			if within, err = time.ParseDuration(c.options["within"]); err != nil {
+				return err
+			}
+		}
+		r.stopGateway(within)
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ import (
 // trunk. A taker's phone is registered before the story begins, unless it is away. What has spaces or a semicolon in it
 // stands between double quotes: reason="Q.850;cause=16".
 //
-//	gateway  kill | start | stop
+//	gateway  kill | start | stop [within=DURATION] | hurries | stalls WHAT
 //	taker    registers [expires=SECONDS] [contacts=COUNT] | unregisters | pauses | ready
 //	taker    classifies KIND [call=NAME of the caller's call]
 //	both     INVITE NUMBER [id=NAME of the call] [priority=WORD] [header="NAME: VALUE"] [password=WORD] [offer=none]
@@ -51,6 +51,11 @@ import (
 //	TIMER    [session-expires=SECONDS] [min-se=SECONDS] [refresher=uac|uas] [timer=supported|required]
 //	           [refreshes|refreshes=reINVITE|UPDATE|no]
 //	CHANGE   [offer=none] [hold=sendonly|inactive|zero|sendrecv] [port=new] [address=ADDRESS] [event=NUMBER] [contact=new]
+//
+// A kill is kill -9 between two instructions, and what was written to the disk is there at the next start. To kill it between
+// two others it stalls first: from then on nothing reaches the disk (disk), dialogs do but the journal does not (journal), or
+// both do but nothing follows from it (verbs). A stop is SIGTERM, and goes on while the lines after it are told, 5 s or as long
+// as within says; hurries is a second SIGTERM.
 //
 // A phone may have several calls. One that it made with id=NAME, or that was seen so, is named by call=NAME; every verb
 // in a call takes that. Without it, it is the latest call that the verb fits: a call that talks and is not on hold
@@ -314,6 +319,10 @@ func (p *parser) check() {
 		last = l.no
 		for _, c := range l.clauses {
 			switch c.verb {
+			case verbHurries, verbStalls:
+				if want := map[string]string{verbHurries: verbStop, verbStalls: verbStart}[c.verb]; state != want {
+					p.fault(l.no, "%s: after %s", c.verb, state)
+				}
 			case verbKill, verbStop, verbStart:
 				if (state == verbStart) == (c.verb == verbStart) {
 					p.fault(l.no, "%s: after %s", c.verb, state)

@@ -27,6 +27,8 @@ const (
 	verbKill        = "kill"
 	verbStart       = "start"
 	verbStop        = "stop"
+	verbHurries     = "hurries"
+	verbStalls      = "stalls"
 	verbInvite      = "INVITE"
 	verbCancel      = "CANCEL"
 	verbBye         = "BYE"
@@ -80,8 +82,12 @@ var (
 
 func verb(name string) (grammar, bool) {
 	switch name {
-	case verbKill, verbStart, verbStop:
+	case verbKill, verbStart, verbHurries:
 		return grammar{who: gatewayOnly}, true
+	case verbStop:
+		return grammar{who: gatewayOnly, options: []string{"within"}}, true
+	case verbStalls:
+		return grammar{who: gatewayOnly, read: readStall}, true
 	case verbInvite:
 		return grammar{phones, readNumber, inviteOptions}, true
 	case verbCancel, verbBye:
@@ -219,6 +225,13 @@ func readNumber(c *clause) error {
 }
 
 func readWord(*clause) error { return nil }
+
+func readStall(c *clause) error {
+	if !slices.Contains(stalls, Stall(c.arg)) {
+		return fmt.Errorf("want one of %v", stalls)
+	}
+	return nil
+}
 
 func readCode(c *clause) error {
 	n, err := strconv.Atoi(c.arg)
