@@ -17,6 +17,7 @@ import (
 	"unicode"
 
 	"github.com/siaga112/siaga112/call"
+	"github.com/siaga112/siaga112/store/export"
 )
 
 // What an operation can fail with, apart from trouble inside the gateway. An implementation wraps one of them with a
@@ -39,9 +40,10 @@ type Ledger interface {
 	// Show is everything about one subject (a call, a shift or an act): its sealed pieces in order, and the entries of one
 	// that has not ended. One of the two is empty. ErrNotFound.
 	Show(ctx context.Context, id call.ID) (pieces []call.Sealed, live []call.Entry, err error)
-	// Export writes the calls that arrived from a time on until before another, one row a call, in a format of Formats; a
-	// zero time does not bound. It is journaled as an act. What is written before an error is not the whole.
-	Export(ctx context.Context, w io.Writer, format string, from, to time.Time) error
+	// Export writes calls, one row a call, as export.Write does, or a Bundle. The act "export" stands in the ledger before the
+	// first row, the act "exported" after the last, and then a checkpoint is signed. What is written before an error is not
+	// the whole.
+	Export(ctx context.Context, w io.Writer, e Export) (export.Progress, error)
 	// Verify recomputes the whole store. What it finds wrong is in the report, not in the error.
 	Verify(ctx context.Context) (Report, error)
 }
@@ -74,6 +76,7 @@ type Admin interface {
 	Ledger
 	Desk
 	Roster
+	Keeper
 }
 
 // Backend is what the API serves; each part may be of another room.
@@ -81,10 +84,8 @@ type Backend struct {
 	Ledger Ledger
 	Desk   Desk
 	Roster Roster
+	Keeper Keeper
 }
-
-// Formats are the formats of an export.
-var Formats = []string{"csv", "jsonl"}
 
 // DefaultLimit and MaxLimit bound a list of calls.
 const (
@@ -101,12 +102,17 @@ type Query struct {
 
 // Report is what a verification found.
 type Report struct {
-	Arrived uint64   `json:"arrived"` // calls, as the ledger counted them
-	Ended   uint64   `json:"ended"`   // calls with a sealed record
-	Live    uint64   `json:"live"`    // calls that have not ended
-	Records uint64   `json:"records"` // sealed pieces: leaves of the tree
-	Root    string   `json:"root"`    // of the tree, in base64
-	Bad     []string `json:"bad"`     // one sentence each; empty: all is as it was written
+	Arrived uint64 `json:"arrived"`           // calls, as the ledger counted them
+	Ended   uint64 `json:"ended"`             // calls with a sealed record
+	Live    uint64 `json:"live"`              // calls that have not ended
+	Records uint64 `json:"records"`           // sealed pieces: leaves of the tree
+	Root    string `json:"root"`              // of the tree, in base64
+	Erased  uint64 `json:"erased,omitempty"`  // records that an order took away; the tree keeps their leaves
+	Expired uint64 `json:"expired,omitempty"` // records whose time was over
+	// Checkpoints is how many signed ones are stored; all have been verified.
+	Checkpoints uint64 `json:"checkpoints,omitempty"`
+
+	Bad []string `json:"bad"` // one sentence each; empty: all is as it was written
 }
 
 // OK tells that nothing is bad and no call is missing.
@@ -209,14 +215,6 @@ func CheckClassification(id call.ID, kind call.Kind, note string) error {
 		return fmt.Errorf("kind %q: %w: want one of %s", kind, ErrInvalid, list(call.Kinds))
 	case len(note) > maxNote:
 		return fmt.Errorf("note: %w: %d bytes, at most %d are kept", ErrInvalid, len(note), maxNote)
-	}
-	return nil
-}
-
-// CheckFormat tells what is wrong with the name of a format. The error wraps ErrInvalid.
-func CheckFormat(format string) error {
-	if !slices.Contains(Formats, format) {
-		return fmt.Errorf("format %q: %w: want one of %s", format, ErrInvalid, list(Formats))
 	}
 	return nil
 }

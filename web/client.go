@@ -76,27 +76,6 @@ func (c *Client) Show(ctx context.Context, id call.ID) (pieces []call.Sealed, li
 	return b.subject()
 }
 
-// Export implements Ledger. It writes as it reads; a gateway that ends meanwhile is an error.
-func (c *Client) Export(ctx context.Context, w io.Writer, format string, from, to time.Time) error {
-	v := spanQuery(from, to)
-	v.Set("format", format)
-	res, err := c.send(ctx, http.MethodGet, "/v1/export", v, nil)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if _, err := io.Copy(w, res.Body); err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	if s := res.Trailer.Get(errorTrailer); s != "" {
-		if text, err := strconv.Unquote(s); err == nil {
-			s = text
-		}
-		return errorOf(http.StatusInternalServerError, s)
-	}
-	return nil
-}
-
 // Verify implements Ledger.
 func (c *Client) Verify(ctx context.Context) (Report, error) {
 	var r Report

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/siaga112/siaga112/call"
+	"github.com/siaga112/siaga112/store/export"
 	"github.com/siaga112/siaga112/web"
 )
 
@@ -69,10 +70,21 @@ func TestEveryOperation(t *testing.T) {
 		}},
 		{"show " + string(callID), subject{f.pieces, f.live}, func() (any, error) { return show(callID) }},
 		{"show " + string(shiftID), subject{f.pieces, f.live}, func() (any, error) { return show(shiftID) }},
-		{"export csv - 2026-03-01T01:02:03.45Z", "call_id\r\n", func() (any, error) {
-			err := c.Export(ctx, &out, "csv", time.Time{}, epoch)
-			return out.String(), err
-		}},
+		{
+			"export csv excel en from - to 2026-03-01T01:02:03Z outcome answered,test department B,C,D kind prank,none trunk telkom " +
+				"number +62811*****01 numbers masked going on at record 1 of 3; audit 7",
+			"call_id\r\n{2 3 1 2 9}{2 3 1 2 9}", func() (any, error) {
+				var e web.Export
+				e.Format, e.Profile, e.Locale, e.Mask, e.From, e.Size, e.By, e.Why = "csv", "excel", "en", true, 1, 3, "budi", "audit 7"
+				e.Filter = export.Filter{
+					To: epoch, Outcomes: []call.Outcome{call.WasAnswered, call.WasTest}, Departments: []string{"B,C", "D"},
+					Kinds: []call.Kind{call.Prank, export.Unclassified}, Trunks: []string{"telkom"}, Number: "+628115550001",
+				}
+				e.Progress = func(p export.Progress) { fmt.Fprint(&out, p) }
+				p, err := c.Export(ctx, &out, e)
+				return out.String() + fmt.Sprint(p), err
+			},
+		},
 		{"verify", f.report, func() (any, error) { return c.Verify(ctx) }},
 		{"view", f.view, func() (any, error) { return c.View(ctx) }},
 		{`classify ` + string(callID) + ` "ani" prank "anak \"kecil\""`, nil, func() (any, error) {
@@ -118,7 +130,7 @@ func TestErrors(t *testing.T) {
 		_, e5 := c.Takers(ctx)
 		for i, err := range []error{
 			e1, e2, e3, e4, e5,
-			c.Export(ctx, io.Discard, "csv", time.Time{}, time.Time{}),
+			exported(ctx, c, io.Discard, "csv"),
 			c.Classify(ctx, callID, "", call.Prank, ""),
 			c.Pause(ctx, "ani"),
 			c.Ready(ctx, "ani"),
@@ -175,16 +187,24 @@ func TestExportStreams(t *testing.T) {
 	c, _ := serve(t, f)
 	var got bytes.Buffer
 	first := true
-	err := c.Export(t.Context(), writer(func(b []byte) (int, error) {
+	err := exported(t.Context(), c, writer(func(b []byte) (int, error) {
 		if first {
 			first = false
 			close(seen)
 		}
 		return got.Write(b)
-	}), "jsonl", time.Time{}, time.Time{})
+	}), "jsonl")
 	if err != nil || got.Len() != len(row)+3 {
 		t.Errorf("got %d bytes and %v", got.Len(), err)
 	}
+}
+
+// exported is an export of all calls.
+func exported(ctx context.Context, c *web.Client, w io.Writer, format string) error {
+	var e web.Export
+	e.Format = format
+	_, err := c.Export(ctx, w, e)
+	return err
 }
 
 type writer func(b []byte) (int, error)
@@ -204,7 +224,7 @@ func TestExportFails(t *testing.T) {
 		}}
 		c, _ := serve(t, f)
 		var out bytes.Buffer
-		err := c.Export(t.Context(), &out, "csv", time.Time{}, time.Time{})
+		err := exported(t.Context(), c, &out, "csv")
 		if err == nil || err.Error() != "record 7:\nis “missing”" || out.Len() != 7*rows {
 			t.Errorf("%d rows: got %v after %d bytes", rows, err, out.Len())
 		}
@@ -214,7 +234,7 @@ func TestExportFails(t *testing.T) {
 func TestExportOfNothing(t *testing.T) {
 	c, _ := serve(t, &fake{export: func(context.Context, io.Writer) error { return nil }})
 	var out bytes.Buffer
-	if err := c.Export(t.Context(), &out, "jsonl", time.Time{}, time.Time{}); err != nil || out.Len() != 0 {
+	if err := exported(t.Context(), c, &out, "jsonl"); err != nil || out.Len() != 0 {
 		t.Errorf("got %q and %v", out.String(), err)
 	}
 }
@@ -225,7 +245,7 @@ func TestExportToAFullDisk(t *testing.T) {
 		return err
 	}})
 	full := errors.New("no space left")
-	err := c.Export(t.Context(), writer(func([]byte) (int, error) { return 0, full }), "csv", time.Time{}, time.Time{})
+	err := exported(t.Context(), c, writer(func([]byte) (int, error) { return 0, full }), "csv")
 	if !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
@@ -245,7 +265,7 @@ func TestGatewayEndsInAnExport(t *testing.T) {
 	}}
 	c, stop := serve(t, f)
 	result := make(chan error, 1)
-	go func() { result <- c.Export(t.Context(), io.Discard, "csv", time.Time{}, time.Time{}) }()
+	go func() { result <- exported(t.Context(), c, io.Discard, "csv") }()
 	<-begun
 	stop()
 	if !over {

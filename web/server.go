@@ -57,6 +57,8 @@ func New(b Backend, log *zap.Logger) *Handler {
 			}
 		})
 	}
+	h.serveAudit()
+	h.keepRoutes()
 	return h
 }
 
@@ -233,30 +235,6 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return h.reply(w, struct{}{})
-}
-
-// export streams. An error before the first byte is an answer like any other; a later one is told in the trailer.
-func (h *Handler) export(w http.ResponseWriter, r *http.Request) error {
-	from, to, err := span(r)
-	if err != nil {
-		return err
-	}
-	format := r.URL.Query().Get("format")
-	if err := CheckFormat(format); err != nil {
-		return err
-	}
-	s := &stream{w: w, contentType: map[string]string{"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}[format]}
-	err = h.backend.Ledger.Export(r.Context(), s, format, from, to)
-	switch {
-	case err == nil:
-		s.begin()
-		return nil
-	case !s.begun:
-		return err
-	}
-	h.log.Error("export ended early", zap.Error(err))
-	w.Header().Set(errorTrailer, strconv.QuoteToASCII(err.Error()))
-	return nil
 }
 
 // stream is a response whose header goes out with its first byte.

@@ -33,7 +33,7 @@ func Listen(path string) (net.Listener, error) {
 	// connect, and the process's umask, which is everybody's, need not be touched.
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) {
-			_ = syscall.Fchmod(int(fd), socketMode) // where it can't: the Chmod below
+			fchmod(fd, socketMode) // where it can't: the Chmod below
 		})
 	}}
 	ln, err := lc.Listen(context.Background(), "unix", path)

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/siaga112/siaga112/call"
+	"github.com/siaga112/siaga112/store/export"
 	"github.com/siaga112/siaga112/web"
 )
 
@@ -52,11 +53,16 @@ func (f *fake) Show(_ context.Context, id call.ID) ([]call.Sealed, []call.Entry,
 	return f.pieces, f.live, f.note("show %s", id)
 }
 
-func (f *fake) Export(ctx context.Context, w io.Writer, format string, from, to time.Time) error {
-	if err := f.note("export %s %s %s", format, stamp(from), stamp(to)); err != nil {
-		return err
+func (f *fake) Export(ctx context.Context, w io.Writer, e web.Export) (export.Progress, error) {
+	if err := f.note("export %s", e.Detail()); err != nil {
+		return export.Progress{}, err
 	}
-	return f.export(ctx, w)
+	p := export.Progress{Next: e.From + 1, Size: 3, Rows: 1, Erased: 2, Bytes: 9}
+	err := f.export(ctx, w)
+	if err == nil && e.Progress != nil {
+		e.Progress(p)
+	}
+	return p, err
 }
 
 func (f *fake) Verify(context.Context) (web.Report, error) { return f.report, f.note("verify") }
@@ -89,7 +95,7 @@ func stamp(t time.Time) string {
 // handler is the API over the fake.
 func handler(t *testing.T, f *fake) *web.Handler {
 	t.Helper()
-	h := web.New(web.Backend{Ledger: f, Desk: f, Roster: f}, zaptest.NewLogger(t))
+	h := web.New(web.Backend{Ledger: f, Desk: f, Roster: f, Keeper: f}, zaptest.NewLogger(t))
 	t.Cleanup(h.Close)
 	return h
 }
