@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -21,7 +20,6 @@ import (
 	"github.com/siaga112/siaga112/config"
 	"github.com/siaga112/siaga112/queue"
 	"github.com/siaga112/siaga112/store"
-	"github.com/siaga112/siaga112/store/export"
 	"github.com/siaga112/siaga112/web"
 )
 
@@ -37,11 +35,11 @@ func administration(ctx context.Context, cfg *config.Config) (admin web.Admin, c
 	if !errors.Is(err, web.ErrNotRunning) {
 		return nil, nil, err
 	}
-	s, err := store.Open(cfg.Data, store.Options{Log: zap.NewNop()})
+	s, err := store.Open(cfg.Data, storeOptions(cfg, nil, zap.NewNop(), nil))
 	if err != nil {
 		return nil, nil, err
 	}
-	return atRest{ledger{s, cfg.Zone}, idle{s}, roster{s, cfg.SIP.Realm, nil}}, s.Close, nil
+	return atRest{ledger{s, cfg.Zone}, idle{s}, roster{s, cfg.SIP.Realm, nil}, keeping{s, nil}}, s.Close, nil
 }
 
 // atRest administers a gateway that does not run.
@@ -49,6 +47,7 @@ type atRest struct {
 	ledger
 	idle
 	roster
+	keeping
 }
 
 // backend is the administration of a running gateway.
@@ -57,6 +56,7 @@ func (g *gateway) backend() web.Backend {
 		Ledger: ledger{g.store, g.cfg.Zone},
 		Desk:   working{g},
 		Roster: roster{g.store, g.cfg.SIP.Realm, g},
+		Keeper: keeping{g.store, g.desk.Forget},
 	}
 }
 
@@ -115,6 +115,9 @@ func (l ledger) record(id call.ID) (call.Record, error) {
 	if len(pieces) == 0 {
 		return call.Record{}, fmt.Errorf("call %s: %w", id, web.ErrNotFound)
 	}
+	if len(pieces[0].Body) == 0 {
+		return call.Record{}, fmt.Errorf("call %s: %w: it was erased", id, web.ErrNotFound)
+	}
 	return call.ParseRecord(pieces[len(pieces)-1].Body)
 }
 
@@ -134,39 +137,16 @@ func (l ledger) Show(ctx context.Context, id call.ID) (pieces []call.Sealed, liv
 	return nil, nil, fmt.Errorf("%s: %w", id, web.ErrNotFound)
 }
 
-// Export writes the calls of a span; the act stands in the ledger before the first row is written.
-func (l ledger) Export(ctx context.Context, w io.Writer, format string, from, to time.Time) error {
-	detail := fmt.Sprintf("%s from %s to %s", format, stamp(from), stamp(to))
-	if err := appended(ctx, l.store, act("export", detail)); err != nil {
-		return err
-	}
-	rows := export.Rows(ctx, l.store, export.Span{From: from, To: to})
-	var err error
-	switch format {
-	case "csv":
-		_, err = export.WriteCSV(w, rows, l.zone)
-	case "jsonl":
-		_, err = export.WriteJSONL(w, rows, l.zone)
-	default:
-		err = web.CheckFormat(format)
-	}
-	return err
-}
-
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
 // Verify recomputes the whole store.
 func (l ledger) Verify(ctx context.Context) (web.Report, error) {
 	r, err := l.store.Verify(ctx)
 	if err != nil {
 		return web.Report{}, err
 	}
-	out := web.Report{Arrived: r.Arrived, Ended: r.Ended, Live: r.Live, Records: r.Records, Root: r.Root.String(), Bad: []string{}}
+	out := web.Report{
+		Arrived: r.Arrived, Ended: r.Ended, Live: r.Live, Records: r.Records, Root: r.Root.String(), Bad: []string{},
+		Erased: r.Erased, Expired: r.Expired, Checkpoints: r.Checkpoints,
+	}
 	for _, b := range r.Bad {
 		out.Bad = append(out.Bad, b.String())
 	}
@@ -235,6 +215,8 @@ func (g *gateway) attested(v queue.View) map[call.TakerID]web.Taker {
 // deskError says in web's words what the desk or the store refused.
 func deskError(err error) error {
 	switch {
+	case errors.Is(err, store.ErrErased):
+		return fmt.Errorf("%w: %w", web.ErrNotFound, err)
 	case errors.Is(err, store.ErrUnknown):
 		return fmt.Errorf("%w: no such call", web.ErrNotFound)
 	case errors.Is(err, queue.ErrOrder):

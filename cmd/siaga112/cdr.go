@@ -3,11 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -17,11 +13,19 @@ import (
 )
 
 type cdrCommand struct {
-	List     cdrList     `cmd:"" help:"List ended calls, the latest first."`
-	Show     cdrShow     `cmd:"" help:"Show everything about one call, as it is stored."`
-	Classify cdrClassify `cmd:"" help:"Classify a call: emergency, complaint, information, prank, silent, wrong-number, disconnected, test."`
-	Export   cdrExport   `cmd:"" help:"Export calls as CSV or JSON Lines."`
-	Verify   cdrVerify   `cmd:"" help:"Recompute the whole ledger and name what does not fit."`
+	List      cdrList      `cmd:"" help:"List ended calls, the latest first."`
+	Show      cdrShow      `cmd:"" help:"Show everything about one call, as it is stored."`
+	Classify  cdrClassify  `cmd:"" help:"Classify a call: emergency, complaint, information, prank, silent, wrong-number, disconnected, test."`
+	Export    cdrExport    `cmd:"" help:"Export calls as CSV, JSON Lines, XLSX, Parquet, or as a bundle that can be verified elsewhere."`
+	Reconcile cdrReconcile `cmd:"" help:"Name the calls that an operator's file has and we have not, and the reverse."`
+	Erase     cdrErase     `cmd:"" help:"Erase the calls of a caller, or a call; their places in the ledger stay."`
+	Hold      cdrHold      `cmd:"" help:"Keep a caller's calls, or a call, from being erased or expiring."`
+	Release   cdrRelease   `cmd:"" help:"End a hold."`
+	Verify    cdrVerify    `cmd:"" help:"Recompute the whole ledger, or a bundle without it, and name what does not fit."`
+
+	Key        cdrKey        `cmd:"" help:"Print the public key with which bundles, checkpoints and proofs are verified."`
+	Checkpoint cdrCheckpoint `cmd:"" help:"Print a signed checkpoint of all records."`
+	Prove      cdrProve      `cmd:"" help:"Print the proof that a record is in the ledger, or that it was only added to since a checkpoint."`
 }
 
 // span is a span of arrival times on the command line.
@@ -128,6 +132,10 @@ func (s cdrShow) Run(ctx context.Context, c *commands, t terminal) error {
 			return err
 		}
 		for _, p := range pieces {
+			if len(p.Body) == 0 {
+				fmt.Fprintf(t.out, "# record %d, erased, leaf %s\n", p.Seq, hex.EncodeToString(p.Leaf[:]))
+				continue
+			}
 			fmt.Fprintf(t.out, "# record %d, nonce %s, leaf %s\n%s", p.Seq, hex.EncodeToString(p.Nonce[:]), hex.EncodeToString(p.Leaf[:]), p.Body)
 		}
 		if len(live) == 0 {
@@ -163,61 +171,5 @@ func (k cdrClassify) Run(ctx context.Context, c *commands) error {
 	}
 	return c.administer(ctx, func(_ *config.Config, admin web.Admin) error {
 		return admin.Classify(ctx, id, call.TakerID(k.By), k.Kind, k.Note)
-	})
-}
-
-type cdrExport struct {
-	span
-	Format string `default:"csv" enum:"csv,jsonl" help:"csv or jsonl."`
-	Output string `short:"o" type:"path" placeholder:"FILE" help:"Write to this file instead of standard output."`
-}
-
-// Run exports. A file appears under its name only when it is whole.
-func (e cdrExport) Run(ctx context.Context, c *commands, t terminal) error {
-	return c.administer(ctx, func(cfg *config.Config, admin web.Admin) error {
-		from, to, err := e.times(cfg.Zone)
-		if err != nil {
-			return err
-		}
-		if e.Output == "" {
-			return admin.Export(ctx, t.out, e.Format, from, to)
-		}
-		return whole(e.Output, func(w io.Writer) error { return admin.Export(ctx, w, e.Format, from, to) })
-	})
-}
-
-// whole writes a file under another name and gives it its own when all of it is on the disk.
-func whole(file string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
-	if err != nil {
-		return err
-	}
-	err = errors.Join(write(f), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
-}
-
-type cdrVerify struct{}
-
-// Run prints what does not fit, then the ledger's line; it fails when anything is bad.
-func (cdrVerify) Run(ctx context.Context, c *commands, t terminal) error {
-	return c.administer(ctx, func(_ *config.Config, admin web.Admin) error {
-		r, err := admin.Verify(ctx)
-		if err != nil {
-			return err
-		}
-		for _, b := range r.Bad {
-			fmt.Fprintln(t.out, b)
-		}
-		fmt.Fprintf(t.out, "records: %d, tree %s\n%s\n", r.Records, r.Root, r)
-		if !r.OK() {
-			return fmt.Errorf("the ledger does not verify: %d finding(s) above", len(r.Bad))
-		}
-		return nil
 	})
 }

@@ -3,10 +3,14 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/siaga112/siaga112/store"
+	"github.com/siaga112/siaga112/store/storetest"
 )
 
 func TestMain(m *testing.M) {
@@ -20,6 +24,7 @@ func TestCommandLine(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"waitfor": waitFor,
 			"sleep":   sleep,
+			"fill":    fillStore,
 		},
 	})
 }
@@ -40,4 +45,14 @@ func sleep(ts *testscript.TestScript, _ bool, args []string) {
 	d, err := time.ParseDuration(args[0])
 	ts.Check(err)
 	time.Sleep(d)
+}
+
+// fillStore fills the store of a data folder with calls: fill DIR N.
+func fillStore(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	s, err := store.Open(ts.MkAbs(args[0]), store.Options{})
+	ts.Check(err)
+	ts.Check(storetest.Fill(s, n))
+	ts.Check(s.Close())
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/siaga112/siaga112/sip/media"
 	"github.com/siaga112/siaga112/sip/siptest"
 	"github.com/siaga112/siaga112/store"
+	"github.com/siaga112/siaga112/store/export"
 	"github.com/siaga112/siaga112/web"
 )
 
@@ -215,13 +216,14 @@ func (d *demo) report(ctx context.Context, t terminal, before web.Report) (err e
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	l := ledger{s, d.cfg.Zone}
-	for _, format := range web.Formats {
+	for _, format := range []string{export.CSV, export.JSONL} {
 		file := filepath.Join(d.cfg.Data, "cdr."+format)
 		f, err := os.Create(file)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(l.Export(ctx, f, format, time.Time{}, time.Time{}), f.Close()); err != nil {
+		_, err = l.Export(ctx, f, web.Export{Options: export.Options{Format: format}, Why: "demo"})
+		if err := errors.Join(err, f.Close()); err != nil {
 			return fmt.Errorf("export %s: %w", file, err)
 		}
 		fmt.Fprintf(t.out, "export: %s\n", file)

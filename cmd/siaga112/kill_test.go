@@ -4,19 +4,23 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/siaga112/siaga112/call"
 )
 
-// build makes the program as a user has it.
-func build(tb testing.TB) string {
+// build makes the program as a user has it, or with other flags.
+func build(tb testing.TB, flags ...string) string {
 	tb.Helper()
 	file := filepath.Join(tb.TempDir(), "siaga112")
-	if out, err := exec.CommandContext(tb.Context(), "go", "build", "-o", file, ".").CombinedOutput(); err != nil {
+	args := append(append([]string{"build"}, flags...), "-o", file, ".")
+	if out, err := exec.CommandContext(tb.Context(), "go", args...).CombinedOutput(); err != nil {
 		tb.Fatalf("build: %v\n%s", err, out)
 	}
 	return file
@@ -34,63 +38,41 @@ func run(tb testing.TB, program string, args ...string) string {
 	return out.String()
 }
 
-// The machine dies twenty times while callers ring, wait and talk. Whoever was connected is told goodbye by the next
-// run, every INVITE that was known ends as one record, and all of them verify.
+// The machine dies twenty times while callers ring, wait and talk. Whoever was connected stays, every INVITE that was known ends
+// as one record, and all of them verify. In the end Ctrl-C says goodbye to everybody.
 func TestKillTwentyTimes(t *testing.T) {
-	program, dir := build(t), t.TempDir()
-	port := freePort(t, gatewayIP)
-	file := filepath.Join(dir, "siaga112.yaml")
-	write(t, file, fmt.Appendf(nil, `
-node: kill
-data: ./data
-sip: {listen: ["udp:%[1]s:%[3]d"]}
-trunks: [{name: telkom, from: ["%[2]s/32"], numbers: ["112"]}]
-takers: {from: ["%[1]s/32"]}
-queue: {wrap_up: 0s}
-`, gatewayIP, trunkIP, port))
-	addr := fmt.Sprintf("%s:%d", gatewayIP, port)
-
-	add := exec.Command(program, "-c", file, "taker", "add", "t1", "--department", "PMI", "--password-stdin")
-	add.Stdin = strings.NewReader("t1-password\n")
-	if out, err := add.CombinedOutput(); err != nil {
-		t.Fatalf("taker add: %v\n%s", err, out)
-	}
-	gateway := serving(t, program, file)
-	startBaresip(t, addr, "t1", "t1-password", "udp", true, 440)
+	w := wire(t, build(t), "", "t1")
+	startBaresip(t, w.addr, "t1", "t1-password", "udp", true, 440)
 	const callers = 120
-	traffic := sipp(t, addr, "is_hung_up_on", "+628115550006", "-m", fmt.Sprint(callers), "-r", "10", "-recv_timeout", "60000")
+	traffic := sipp(t, w.addr, "lives_on", "+62811557", "-m", fmt.Sprint(callers), "-r", "10", "-l", "200", "-aa", "-key", "hears", "9")
 	r := rand.New(rand.NewPCG(1, 12))
 	for range 20 {
 		time.Sleep(time.Duration(200+r.IntN(400)) * time.Millisecond)
-		if err := gateway.cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		<-gateway.done
-		report := run(t, program, "-c", file, "cdr", "verify")
+		w.kill(t)
+		report := run(t, w.program, "-c", w.file, "cdr", "verify")
 		if !strings.Contains(report, " live, verified") {
 			t.Fatalf("after a kill: %s", report)
 		}
-		gateway = serving(t, program, file)
+		w.start(t)
 	}
-	// The rest of the callers come; each stop says goodbye to those who are there.
-	for !traffic.ended() {
-		time.Sleep(2 * time.Second)
-		if err := gateway.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		gateway.wait(t, 10*time.Second)
-		gateway = serving(t, program, file)
-	}
-	if err := gateway.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	gateway.wait(t, 10*time.Second)
-	traffic.wait(t, time.Second)
-	report := run(t, program, "-c", file, "cdr", "verify")
+	everybody := fmt.Sprintf("%d arrived, 0 ended, %[1]d live, verified", callers)
+	report := ""
+	eventually(t, "all callers are there", func() bool {
+		report = run(t, w.program, "-c", w.file, "cdr", "verify")
+		return strings.Contains(report, everybody)
+	})
 	t.Log(report)
-	if !strings.Contains(report, " 0 live, verified") {
-		t.Errorf("at the end: %s", report)
+	w.signal(t, os.Interrupt)
+	traffic.wait(t, 10*time.Second)
+	var all []time.Duration
+	for _, es := range w.calls(t) {
+		if last := call.Fold(slices.Values(es)); last.Outcome != call.WasRestart {
+			t.Errorf("%s ended as %s", last.Of, last.Outcome)
+		}
+		all = append(all, gaps(es)...)
 	}
+	slices.Sort(all)
+	t.Logf("%d times a call was taken up; nobody was there for %s in the median, %s at most", len(all), all[len(all)/2], all[len(all)-1])
 }
 
 // serving starts the program's gateway and waits until it serves.

@@ -96,7 +96,7 @@ func (l load) bare(b *testing.B) float64 {
 	}
 	listen, phone := freeAddress(b), freeAddress(b)
 	p := start(b, exec.Command(program, listen, phone))
-	phones := answering(b, phone)
+	phones := answering(b, phone, "answers")
 	time.Sleep(time.Second) // both listen
 	cost := l.drive(b, "bare", listen, p, phones)
 	stop(b, p)
@@ -161,87 +161,88 @@ func statistics(b *testing.B, file string) map[string]int {
 // under is a gateway under load: a process of its own, its records on the disk, and registered phones.
 type under struct {
 	*process
-	program, file, addr, phone string
+	program, file, addr, phone, log string
 }
 
 // loaded starts a gateway with so many phones, all registered from one address, where nobody listens yet.
-func loaded(b *testing.B, phones int) *under {
-	b.Helper()
-	dir := b.TempDir()
-	g := &under{program: build(b), file: filepath.Join(dir, config.FileName), addr: freeAddress(b), phone: freeAddress(b)}
-	write(b, g.file, fmt.Appendf(nil, `
+func loaded(tb testing.TB, phones int) *under {
+	tb.Helper()
+	dir := tb.TempDir()
+	g := &under{program: build(tb), file: filepath.Join(dir, config.FileName), addr: freeAddress(tb), phone: freeAddress(tb)}
+	write(tb, g.file, fmt.Appendf(nil, `
 node: load
 data: ./data
-sip: {listen: ["udp:%s"], answer: queue, max_calls: 2000}
+sip: {listen: ["udp:%s"], answer: queue, max_calls: 2000, on_stop: drain, drain_for: 10s}
 trunks: [{name: telkom, from: ["%s/32"], numbers: ["112"]}]
 takers: {from: ["%s/32"]}
 queue: {wrap_up: 0s}
 `, g.addr, trunkIP, gatewayIP))
 	cfg, err := config.Read(g.file)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	users := staff(b, cfg, phones)
+	users := staff(tb, cfg, phones)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	b.Cleanup(func() { _ = log.Close() }) // the gateway has written to it, not we
+	tb.Cleanup(func() { _ = log.Close() }) // the gateway has written to it, not we
+	g.log = log.Name()
 	cmd := exec.Command(g.program, "-c", g.file, "serve")
 	cmd.Stderr = log
-	g.process = start(b, cmd)
-	eventually(b, "it serves", func() bool {
+	g.process = start(tb, cmd)
+	eventually(tb, "it serves", func() bool {
 		text, err := os.ReadFile(log.Name())
 		return err == nil && bytes.Contains(text, []byte("serving"))
 	})
 	at := netip.MustParseAddrPort(g.phone)
-	sipp(b, g.addr, "registers", "", "-i", at.Addr().String(), "-p", strconv.Itoa(int(at.Port())), "-inf", users,
-		"-m", strconv.Itoa(phones), "-r", "100", "-aa").wait(b, time.Minute)
+	sipp(tb, g.addr, "registers", "", "-i", at.Addr().String(), "-p", strconv.Itoa(int(at.Port())), "-inf", users,
+		"-m", strconv.Itoa(phones), "-r", "100", "-aa").wait(tb, time.Minute)
 	return g
 }
 
 // staff adds accounts to the store of a gateway that does not run yet, and writes them to a file for SIPp.
-func staff(b *testing.B, cfg *config.Config, phones int) string {
-	b.Helper()
+func staff(tb testing.TB, cfg *config.Config, phones int) string {
+	tb.Helper()
 	s, err := store.Open(cfg.Data, store.Options{Alarm: func(string, time.Time, string) {}, Log: zap.NewNop()})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	csv := []byte("SEQUENTIAL\n")
 	for i := range phones {
 		name := fmt.Sprintf("t%d", i)
 		if err := s.PutTaker(account(cfg.SIP.Realm, web.Account{Name: call.TakerID(name), Department: "PMI", Password: name + "-pw"})); err != nil {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
 		csv = fmt.Appendf(csv, "%[1]s;[authentication username=%[1]s password=%[1]s-pw]\n", name)
 	}
 	if err := s.Close(); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	file := filepath.Join(b.TempDir(), "users.csv")
-	write(b, file, csv)
+	file := filepath.Join(tb.TempDir(), "users.csv")
+	write(tb, file, csv)
 	return file
 }
 
 // phones lets SIPp stand for all registered phones.
-func (g *under) phones(b *testing.B) *process {
-	b.Helper()
-	p := answering(b, g.phone)
+func (g *under) phones(tb testing.TB) *process {
+	tb.Helper()
+	p := answering(tb, g.phone, "stays")
 	time.Sleep(time.Second) // it listens
 	return p
 }
 
 // answering is SIPp as phones that answer every call at once.
-func answering(b *testing.B, addr string) *process {
-	b.Helper()
-	file, err := filepath.Abs(filepath.Join("..", "..", "testdata", "sipp", "answers.xml"))
+func answering(tb testing.TB, addr, scenario string) *process {
+	tb.Helper()
+	file, err := filepath.Abs(filepath.Join("..", "..", "testdata", "sipp", scenario+".xml"))
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	at := netip.MustParseAddrPort(addr)
-	cmd := exec.Command(tool(b, "sipp", "sip-tester"), "-sf", file, "-aa", "-i", at.Addr().String(), "-p", strconv.Itoa(int(at.Port())), "-nostdin")
-	cmd.Dir = b.TempDir()
-	return start(b, cmd)
+	cmd := exec.Command(tool(tb, "sipp", "sip-tester"), "-sf", file, "-aa", "-i", at.Addr().String(), "-p", strconv.Itoa(int(at.Port())), "-nostdin")
+	cmd.Dir = tb.TempDir()
+	return start(tb, cmd)
 }
 
 // ends stops the gateway: every call must be a record, and the ledger must verify.
@@ -273,9 +274,9 @@ func stop(b *testing.B, p *process) {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-func freeAddress(b *testing.B) string {
-	b.Helper()
-	return fmt.Sprintf("%s:%d", gatewayIP, freePort(b, gatewayIP))
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
+	return fmt.Sprintf("%s:%d", gatewayIP, freePort(tb, gatewayIP))
 }
 
 // tick is the unit of CPU times under /proc (USER_HZ).

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -19,12 +20,15 @@ import (
 type commands struct {
 	File string `name:"config" short:"c" default:"siaga112.yaml" type:"path" placeholder:"FILE" help:"The configuration (default ./siaga112.yaml)."`
 
-	Serve  serveCommand  `cmd:"" help:"Run the gateway until SIGTERM or Ctrl-C."`
-	Demo   demoCommand   `cmd:"" help:"Run the gateway on loopback with simulated callers and call takers."`
-	Init   initCommand   `cmd:"" help:"Write a commented configuration that runs as it is."`
-	Config configCommand `cmd:"" name:"config" help:"The configuration."`
-	Taker  takerCommand  `cmd:"" help:"Call takers: add, list, remove, pause, ready."`
-	CDR    cdrCommand    `cmd:"" name:"cdr" help:"Call detail records: list, show, classify, export, verify."`
+	Serve   serveCommand   `cmd:"" help:"Run the gateway until SIGTERM or Ctrl-C."`
+	Demo    demoCommand    `cmd:"" help:"Run the gateway on loopback with simulated callers and call takers."`
+	Init    initCommand    `cmd:"" help:"Write a commented configuration that runs as it is."`
+	Config  configCommand  `cmd:"" name:"config" help:"The configuration."`
+	Taker   takerCommand   `cmd:"" help:"Call takers: add, list, remove, pause, ready."`
+	CDR     cdrCommand     `cmd:"" name:"cdr" help:"Call detail records: list, show, classify, export, verify."`
+	Backup  backupCommand  `cmd:"" help:"Write a verified backup into one file, while calls go on."`
+	Restore restoreCommand `cmd:"" help:"Put a backup in the place of the database."`
+	Store   storeCommand   `cmd:"" help:"The database: check, compact."`
 
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -41,7 +45,7 @@ func main() { os.Exit(command(os.Args[1:], terminal{in: os.Stdin, out: os.Stdout
 // command runs one command line and gives the exit status: 0, 1 for what failed, 2 for what was not understood.
 func command(args []string, t terminal) int {
 	// A closed terminal stops it in order, too; a closed pipe on its output is an error of the write and no reason to die.
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, signals, cancel := listenToSignals(context.Background())
 	defer cancel()
 	signal.Ignore(syscall.SIGPIPE)
 	var c commands
@@ -53,7 +57,7 @@ func command(args []string, t terminal) int {
 		kong.Exit(func(code int) { status = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(t, &c))
+		kong.Bind(t, &c, signals))
 	if err != nil { // the structs above are wrong: every run would fail
 		panic(err)
 	}
@@ -64,6 +68,10 @@ func command(args []string, t terminal) int {
 	if err != nil {
 		fmt.Fprintf(t.err, "siaga112: %v\nTry: siaga112 --help\n", err)
 		return 2
+	}
+	if !portable(runtime.GOOS, k.Command()) {
+		fmt.Fprintf(t.err, "siaga112: %v\n", errLinux)
+		return 1
 	}
 	if err := k.Run(); err != nil {
 		if !errors.Is(err, errSaid) {
@@ -81,6 +89,12 @@ type versionCommand struct{}
 
 // Run prints the module's version and the commit it was built from.
 func (versionCommand) Run(t terminal) error {
+	_, err := fmt.Fprintf(t.out, "siaga112 %s\n", programVersion())
+	return err
+}
+
+// programVersion is the module's version and the commit it was built from, as far as they are known.
+func programVersion() string {
 	version, revision := "(devel)", ""
 	if b, ok := debug.ReadBuildInfo(); ok {
 		if b.Main.Version != "" {
@@ -92,6 +106,5 @@ func (versionCommand) Run(t terminal) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(t.out, "siaga112 %s%s\n", version, revision)
-	return err
+	return version + revision
 }

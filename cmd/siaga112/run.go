@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,20 +20,17 @@ import (
 	"github.com/siaga112/siaga112/sip"
 	"github.com/siaga112/siaga112/sip/media"
 	"github.com/siaga112/siaga112/store"
+	"github.com/siaga112/siaga112/store/audit"
 	"github.com/siaga112/siaga112/web"
 )
-
-// goodbyes is how long a stop waits for the last call to end. A phone that answers nothing takes longer; it is then left.
-// After that the line waits two seconds for its BYEs, and the store gives up two seconds after the last commit failed: five
-// in all.
-const goodbyes = time.Second
 
 // parts are what a gateway is opened with, apart from its configuration.
 type parts struct {
 	Net    media.Net
 	Log    *zap.Logger
-	Socket bool              // serve the administration API
-	Sealed func(call.Record) // sees each record once it is durable; may be nil, must not block
+	Socket bool                                           // serve the administration API
+	Sealed func(call.Record)                              // sees each record once it is durable; may be nil, must not block
+	Kept   func(*store.Store) (queue.Journal, sip.Keeper) // what the store is to desk and line; nil: itself
 }
 
 // gateway is the whole: the only place where the rooms meet.
@@ -46,10 +45,12 @@ type gateway struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	over   sync.Once
+
+	witnesses *audit.Witnesses
 }
 
-// open starts a gateway. What an earlier run left unfinished is taken up first: each of its peers gets a goodbye, and its
-// records end as restart. When it fails, nothing stays open.
+// open starts a gateway. What an earlier run left unfinished is taken up where it is; how long that takes depends on the live
+// calls, not on the number of records. When it fails, nothing stays open.
 func open(cfg *config.Config, p parts) (_ *gateway, err error) {
 	g := &gateway{cfg: cfg, log: p.Log}
 	defer func() {
@@ -62,38 +63,46 @@ func open(cfg *config.Config, p parts) (_ *gateway, err error) {
 		return nil, err
 	}
 	alarms := newAlarms(p.Log)
-	g.store, err = store.Open(cfg.Data, store.Options{Alarm: alarms.set, Log: p.Log.Named("store"), Sealed: func(r call.Record) {
+	g.witnesses = witnesses(cfg, alarms.set)
+	o := storeOptions(cfg, alarms.set, p.Log.Named("store"), func(r call.Record) {
 		g.desk.Filed(r)
 		if p.Sealed != nil {
 			p.Sealed(r)
 		}
-	}})
+	})
+	o.Checkpointed = g.witnesses.Push
+	g.store, err = store.Open(cfg.Data, o)
 	if err != nil {
 		return nil, err
 	}
-	scorer := prank.New(cfg.Prank.MaxDelay)
+	kept := p.Kept
+	if kept == nil {
+		kept = func(s *store.Store) (queue.Journal, sip.Keeper) { return s, s }
+	}
+	journal, keeper := kept(g.store)
 	g.desk = queue.New(queue.Options{
 		Queue: cfg.Queue, Answer: cfg.SIP.Answer, MaxCalls: cfg.SIP.MaxCalls,
-		Scorer: scorer, Journal: g.store, Alarm: alarms.set, Log: p.Log.Named("desk"), NewID: call.NewID,
+		Scorer: prank.New(cfg.Prank.MaxDelay), Journal: journal, Alarm: alarms.set, Log: p.Log.Named("desk"), NewID: call.NewID,
 	})
-	if err := g.learn(scorer); err != nil {
-		return nil, err
-	}
-	unfinished, alive, err := g.takeUp()
+	size, err := g.store.Size() // what is sealed from now on is Filed
 	if err != nil {
 		return nil, err
 	}
-	for id := range unfinished {
-		g.desk.Tell(id, call.Restored{Node: cfg.Node, Gap: max(0, time.Since(alive))})
+	if err := g.rememberLatest(size); err != nil {
+		return nil, err
+	}
+	unfinished, gap, err := g.takeUp()
+	if err != nil {
+		return nil, err
 	}
 	g.line, err = sip.Open(sip.Options{
-		Config: cfg, Net: p.Net, Prompts: prompts, Intake: g.desk, Keeper: g.store, Accounts: g.store,
+		Config: cfg, Net: p.Net, Prompts: prompts, Intake: g.desk, Keeper: keeper, Accounts: g.store,
 		Secret: g.store.Secret(), Alarm: alarms.set, Log: p.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	g.line.Restore(unfinished)
+	g.line.Restore(unfinished, gap)
 	g.desk.Start(g.line)
 	if p.Socket {
 		if err := g.serveAdmin(); err != nil {
@@ -103,16 +112,21 @@ func open(cfg *config.Config, p parts) (_ *gateway, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	g.wg.Go(func() { g.beat(ctx) })
+	g.wg.Go(func() { g.learn(ctx, size) })
+	g.noteStart(ctx)
+	g.wg.Go(func() { g.store.KeepCheckpoints(ctx) })
+	g.wg.Go(func() { nights(ctx, g.store, cfg, alarms.set, p.Log.Named("store")) })
 	return g, nil
 }
 
-// takeUp applies the journal's live entries to the desk. It tells which legs of which calls have not left, and when the
-// earlier run was alive for the last time: its last heartbeat or entry.
-func (g *gateway) takeUp() (unfinished map[call.ID][]call.Leg, alive time.Time, err error) {
-	unfinished, alive = map[call.ID][]call.Leg{}, g.store.LastBeat()
+// takeUp applies the journal's live entries to the desk, and tells it which calls have not ended and how long nobody was
+// there for them: since the last heartbeat or entry of the earlier run. It returns that, and their legs that have not left.
+func (g *gateway) takeUp() (unfinished map[call.ID][]call.Leg, gap time.Duration, err error) {
+	unfinished = map[call.ID][]call.Leg{}
+	alive := g.store.LastBeat()
 	for entries, err := range g.store.Live() {
 		if err != nil {
-			return nil, alive, fmt.Errorf("read the live calls: %w", err)
+			return nil, 0, fmt.Errorf("read the live calls: %w", err)
 		}
 		for _, e := range entries {
 			g.desk.Apply(e)
@@ -120,16 +134,22 @@ func (g *gateway) takeUp() (unfinished map[call.ID][]call.Leg, alive time.Time, 
 				alive = e.At
 			}
 		}
-		if legs := openLegs(entries); len(legs) > 0 {
+		if legs, ended := openLegs(entries); !ended && entries[0].Of.Kind() == call.Call { // without a leg its end is due
 			unfinished[entries[0].Of] = legs
 		}
 	}
-	return unfinished, alive, nil
+	gap = max(0, time.Since(alive))
+	for _, id := range slices.Sorted(maps.Keys(unfinished)) {
+		g.desk.Tell(id, call.Restored{Node: g.cfg.Node, Gap: gap})
+	}
+	if len(unfinished) > 0 {
+		g.log.Warn("the last run left live calls: they are taken up", zap.Int("calls", len(unfinished)), zap.Duration("nobody was there for", gap))
+	}
+	return unfinished, gap, nil
 }
 
-// openLegs are the legs of an unfinished call that have not left, the caller last.
-func openLegs(entries []call.Entry) []call.Leg {
-	var legs []call.Leg
+// openLegs are the legs of a call that have not left, the caller last, and whether the call has ended.
+func openLegs(entries []call.Entry) (legs []call.Leg, ended bool) {
 	caller, left := false, map[call.Leg]bool{}
 	for _, e := range entries {
 		switch ev := e.Event.(type) {
@@ -140,7 +160,7 @@ func openLegs(entries []call.Entry) []call.Leg {
 		case call.Left:
 			left[ev.Leg] = true
 		case call.Ended:
-			return nil
+			return nil, true
 		case call.Scored, call.Queued, call.Rang, call.Answered, call.RoleSet, call.Heard, call.Restored, call.Classified,
 			call.TakerChanged, call.Acted:
 		}
@@ -154,7 +174,7 @@ func openLegs(entries []call.Entry) []call.Leg {
 			open = append(open, l)
 		}
 	}
-	return open
+	return open, false
 }
 
 // sounds are the prompts: the built-in ones, and what the configuration names.
@@ -178,25 +198,6 @@ func sounds(cfg *config.Config) (*media.Library, error) {
 		return nil, err
 	}
 	return media.NewLibrary(announcement, music), nil
-}
-
-// learn shows all sealed records to the scorer, and to the desk, which remembers whom each taker talked with last.
-func (g *gateway) learn(scorer *prank.Scorer) error {
-	for piece, err := range g.store.Scan(context.Background(), 0) {
-		if err != nil {
-			return fmt.Errorf("learn from the records: %w", err)
-		}
-		if piece.Of.Kind() != call.Call || len(piece.Body) == 0 {
-			continue
-		}
-		r, err := call.ParseRecord(piece.Body)
-		if err != nil {
-			return fmt.Errorf("learn from record %d: %w", piece.Seq, err)
-		}
-		scorer.Learn(r)
-		g.desk.Remember(r)
-	}
-	return nil
 }
 
 // serveAdmin opens the administration socket.
@@ -234,28 +235,6 @@ func (g *gateway) beat(ctx context.Context) {
 	}
 }
 
-// Stop ends the gateway in order: intake stops, every leg gets its BYE or CANCEL, the records end as restart, all is
-// committed. It takes five seconds at most; what a peer has not confirmed by then is over all the same. A second call does
-// nothing.
-func (g *gateway) Stop(ctx context.Context) (err error) {
-	g.over.Do(func() { err = g.stop(ctx) })
-	return err
-}
-
-func (g *gateway) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, goodbyes)
-	defer cancel()
-	err := g.desk.Order(ctx, queue.Order{ID: call.NewID(call.Act, time.Now()), Verb: queue.Stop})
-	if err == nil {
-		err = g.desk.Idle(ctx)
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		g.log.Warn("some peers did not answer in time; their legs are ended without them")
-		err = nil
-	}
-	return errors.Join(err, g.close()) //nolint:contextcheck // what must be said is said even when ctx is done
-}
-
 // Kill ends the gateway without a word to any peer, as a crash would.
 func (g *gateway) Kill() {
 	g.over.Do(func() {
@@ -285,6 +264,9 @@ func (g *gateway) close() error {
 	g.wg.Wait()
 	if g.store != nil {
 		err = errors.Join(err, g.store.Close())
+	}
+	if g.witnesses != nil {
+		g.witnesses.Close()
 	}
 	return err
 }

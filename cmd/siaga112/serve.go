@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"go.uber.org/zap"
 
@@ -17,8 +18,9 @@ import (
 
 type serveCommand struct{}
 
-// Run serves until the context is done.
-func (serveCommand) Run(ctx context.Context, c *commands, t terminal) error {
+// Run serves until the context is done, and stops as its cause and the configuration say. A second signal cuts a drain short.
+func (serveCommand) Run(ctx context.Context, c *commands, t terminal, s signals) error {
+	defer runtime.KeepAlive(heapFloor())
 	cfg, err := config.Read(c.File)
 	if err != nil {
 		return err
@@ -31,9 +33,11 @@ func (serveCommand) Run(ctx context.Context, c *commands, t terminal) error {
 	}
 	log.Info("serving", zap.String("node", cfg.Node), zap.Stringers("listen", cfg.SIP.Listen), zap.String("data", cfg.Data))
 	<-ctx.Done()
-	log.Info("stopping: no new calls, goodbye to all peers")
-	// The context is done already; the goodbye has a time of its own.
-	if err := g.Stop(context.WithoutCancel(ctx)); err != nil {
+	how := onStop(context.Cause(ctx), cfg.SIP.OnStop)
+	log.Info("stopping", zap.String("how", string(how)), zap.NamedError("because", context.Cause(ctx)))
+	stopping, cancel := s.untilNext(context.WithoutCancel(ctx)) // the context is done already
+	defer cancel()
+	if err := g.End(stopping, how); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
 	log.Info("stopped", zap.Uint64("messages from strangers", g.line.Strangers()))

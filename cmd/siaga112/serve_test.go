@@ -19,6 +19,7 @@ import (
 	"github.com/siaga112/siaga112/config"
 	"github.com/siaga112/siaga112/queue"
 	"github.com/siaga112/siaga112/store"
+	"github.com/siaga112/siaga112/store/export"
 	"github.com/siaga112/siaga112/web"
 )
 
@@ -153,7 +154,7 @@ func TestActsAreJournaled(t *testing.T) {
 	if err := b.Roster.AddTaker(ctx, web.Account{Name: "lusia", Department: "PMI", Password: "rahasia-sekali"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Ledger.Export(ctx, &bytes.Buffer{}, "csv", time.Time{}, time.Now()); err != nil {
+	if _, err := b.Ledger.Export(ctx, &bytes.Buffer{}, web.Export{Options: export.Options{Format: export.CSV}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Roster.RemoveTaker(ctx, "lusia"); err != nil {
@@ -182,7 +183,7 @@ func TestActsAreJournaled(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"taker-added", "export", "taker-removed", "stopped"}; !slices.Equal(acts, want) {
+	if want := []string{"key-made", "configured", "taker-added", "export", "exported", "taker-removed", "stopped"}; !slices.Equal(acts, want) {
 		t.Errorf("acts %v, want %v", acts, want)
 	}
 }

@@ -37,6 +37,9 @@ func (g *gateway) role(t *testing.T, n call.Leg, role call.Role) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(all) == 0 {
+			return false
+		}
 		var last call.Event
 		for _, e := range all[len(all)-1] {
 			if r, ok := e.Event.(call.RoleSet); ok && r.Leg == n {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"flag"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	"github.com/siaga112/siaga112/call"
 	"github.com/siaga112/siaga112/config"
 	"github.com/siaga112/siaga112/queue"
+	"github.com/siaga112/siaga112/sip"
 	"github.com/siaga112/siaga112/sip/siptest"
 	"github.com/siaga112/siaga112/store"
 	"github.com/siaga112/siaga112/web"
@@ -36,8 +40,51 @@ func TestStories(t *testing.T) {
 // story is the gateway of a story.
 type story struct {
 	*gateway
-	stopped bool
+	gate    *gate
+	stopped atomic.Bool
 }
+
+// gate stands before the store, and can stall.
+type gate struct {
+	*store.Store
+	mu   sync.Mutex
+	what siptest.Stall
+}
+
+// Stall is siptest.Staller's.
+func (g *gate) Stall(what siptest.Stall) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.what = what
+}
+
+func (g *gate) stalled(what ...siptest.Stall) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Contains(what, g.what)
+}
+
+// Append is queue.Journal's.
+func (g *gate) Append(es []call.Entry, done func(error)) {
+	if g.stalled(siptest.StallDisk, siptest.StallJournal) {
+		return
+	}
+	g.Store.Append(es, func(err error) {
+		if !g.stalled(siptest.StallVerbs) {
+			done(err)
+		}
+	})
+}
+
+// Keep is sip.Keeper's.
+func (g *gate) Keep(id call.ID, l call.Leg, dialog []byte, done func(error)) {
+	if !g.stalled(siptest.StallDisk) {
+		g.Store.Keep(id, l, dialog, done)
+	}
+}
+
+// Stall is siptest.Staller's.
+func (s *story) Stall(what siptest.Stall) { s.gate.Stall(what) }
 
 // startStory fills the store on the first start, then opens the gateway.
 func startStory(t *testing.T, s siptest.Setting) siptest.Gateway {
@@ -46,14 +93,19 @@ func startStory(t *testing.T, s siptest.Setting) siptest.Gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.Sum = [32]byte{} // the folder's name is in it
 	if !s.Again {
 		fill(t, cfg, s)
 	}
-	g, err := open(cfg, parts{Net: s.Net, Log: zap.NewNop()})
+	st := &story{gate: &gate{}}
+	st.gateway, err = open(cfg, parts{Net: s.Net, Log: zap.NewNop(), Kept: func(s *store.Store) (queue.Journal, sip.Keeper) {
+		st.gate.Store = s
+		return st.gate, st.gate
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &story{gateway: g}
+	return st
 }
 
 func fill(t *testing.T, cfg *config.Config, s siptest.Setting) {
@@ -85,8 +137,9 @@ func quietStore(cfg *config.Config) (*store.Store, error) {
 
 // Stop ends the gateway as SIGTERM does.
 func (s *story) Stop(ctx context.Context) error {
-	s.stopped = true
-	return s.gateway.Stop(ctx)
+	err := s.End(ctx, s.cfg.SIP.OnStop)
+	s.stopped.Store(true)
+	return err
 }
 
 // Order is what a taker does at the console.
@@ -98,7 +151,7 @@ func (s *story) Order(ctx context.Context, o siptest.Order) error {
 
 // with gives do the store: the gateway's own while it runs, else opened for this.
 func (s *story) with(do func(*store.Store) error) error {
-	if !s.stopped {
+	if !s.stopped.Load() {
 		return do(s.store)
 	}
 	st, err := quietStore(s.cfg)
@@ -134,7 +187,7 @@ func (s *story) Check(ctx context.Context) (siptest.Counts, error) {
 		}
 		return err
 	})
-	if !s.stopped {
+	if !s.stopped.Load() {
 		c.Ports = s.line.PortsInUse()
 	}
 	return c, err

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// background would lower the calling goroutine's priority; here a thread has none of its own.
+func background() {}
