@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"net/netip"
@@ -23,6 +24,21 @@ var compare = cmp.Options{
 	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() }),
+	cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "Sum" }, cmp.Ignore()),
+}
+
+func TestSum(t *testing.T) {
+	text := []byte("trunks: [{name: telkom, from: [127.0.0.2/32], numbers: [\"112\"]}]\n")
+	got, err := config.Parse("/etc/s.yaml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := sha256.Sum256(text); got.Sum != want {
+		t.Errorf("the sum is %x, want %x", got.Sum, want)
+	}
+	if config.Default("/etc/s.yaml").Sum != ([32]byte{}) {
+		t.Error("no file has a sum")
+	}
 }
 
 func TestTemplateIsDefault(t *testing.T) {
