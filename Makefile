@@ -48,7 +48,7 @@ crash:
 	SIAGA112_MORE=4 $(GO) test -timeout 5m -run 'TestKilled|Tampered' ./store ./store/audit $(CRASH)
 
 e2e:
-	@.ci/gotest 5m $(E2E)
+	@.ci/gotest 10m $(E2E)
 
 # DuckDB and openpyxl open what we export; verify.py, which is there too, verifies bundles in e2e. A module of its own, for DuckDB is large; it needs cgo.
 opened:
