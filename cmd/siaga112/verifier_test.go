@@ -20,10 +20,7 @@ import (
 // otherVerifier runs the other verifier, which was written from docs/audit.md alone, and gives what it says.
 func otherVerifier(t *testing.T, args ...string) (said string, ok bool) {
 	t.Helper()
-	python, err := exec.LookPath("python3")
-	if err != nil && os.Getenv("CI") != "true" {
-		t.Skip("python3 is missing: apt-get install python3")
-	}
+	python := tool(t, "python3", "python3")
 	script := filepath.Join("..", "..", "testdata", "opened", "verify.py")
 	out, err := exec.CommandContext(t.Context(), python, append([]string{script}, args...)...).CombinedOutput()
 	var exit *exec.ExitError
