@@ -17,6 +17,36 @@ type Entry struct {
 	Event Event
 }
 
+// Begins tells whether the entry's event is one that a subject of its kind begins with.
+func (e Entry) Begins() bool {
+	switch e.Event.(type) {
+	case Arrived:
+		return e.Of.Kind() == Call
+	case TakerChanged:
+		return e.Of.Kind() == Shift
+	case Acted:
+		return e.Of.Kind() == Act
+	case Scored, Queued, Offered, Rang, Answered, RoleSet, Heard, Left, Restored, Ended, Classified:
+		return false
+	}
+	return false
+}
+
+// Seals tells whether the entry's event is the one that ends a subject of its kind, and so seals its record.
+func (e Entry) Seals() bool {
+	switch ev := e.Event.(type) {
+	case Ended:
+		return e.Of.Kind() == Call
+	case TakerChanged:
+		return e.Of.Kind() == Shift && ev.State == Off
+	case Acted:
+		return e.Of.Kind() == Act
+	case Arrived, Scored, Queued, Offered, Rang, Answered, RoleSet, Heard, Left, Restored, Classified:
+		return false
+	}
+	return false
+}
+
 // What happens to a call, in the order in which a common call sees it.
 type (
 	// Arrived is the initial INVITE of a call, once it has passed the validator.

@@ -122,7 +122,7 @@ func (t *txn) subject(id call.ID) (*subject, error) {
 // add takes the entry in. The error wraps ErrUnknown, ErrOrder or ErrInvalid.
 func (s *subject) add(e *call.Entry) error {
 	next := s.last() + 1
-	if next == 1 && !begins(*e) {
+	if next == 1 && (e.N > 1 || !e.Begins()) {
 		return fmt.Errorf("%w: %s", ErrUnknown, e.Of)
 	}
 	if e.N == 0 {
@@ -138,7 +138,7 @@ func (s *subject) add(e *call.Entry) error {
 	if e.N > next {
 		return fmt.Errorf("%w: %s: %d follows %d", ErrOrder, e.Of, e.N, next-1)
 	}
-	seals := seals(e.Of, e.Event)
+	seals := e.Seals()
 	if _, ended := e.Event.(call.Ended); ended && s.sealed && seals {
 		return fmt.Errorf("%w: %s has ended before", ErrOrder, e.Of)
 	}
@@ -248,41 +248,6 @@ func (s *subject) write() error {
 		}
 	}
 	return nil
-}
-
-// begins tells whether the entry can be the first of its subject.
-func begins(e call.Entry) bool {
-	if e.N > 1 {
-		return false
-	}
-	switch e.Event.(type) {
-	case call.Arrived:
-		return e.Of.Kind() == call.Call
-	case call.TakerChanged:
-		return e.Of.Kind() == call.Shift
-	case call.Acted:
-		return e.Of.Kind() == call.Act
-	case call.Scored, call.Queued, call.Offered, call.Rang, call.Answered, call.RoleSet, call.Heard, call.Left,
-		call.Restored, call.Ended, call.Classified:
-		return false
-	}
-	return false
-}
-
-// seals tells whether the event is the one that ends a subject of that kind.
-func seals(of call.ID, ev call.Event) bool {
-	switch ev := ev.(type) {
-	case call.Ended:
-		return of.Kind() == call.Call
-	case call.TakerChanged:
-		return of.Kind() == call.Shift && ev.State == call.Off
-	case call.Acted:
-		return of.Kind() == call.Act
-	case call.Arrived, call.Scored, call.Queued, call.Offered, call.Rang, call.Answered, call.RoleSet, call.Heard,
-		call.Left, call.Restored, call.Classified:
-		return false
-	}
-	return false
 }
 
 // foldLines folds what is stored, not what was handed in: the codec may have changed it (text that is not UTF-8).

@@ -142,14 +142,14 @@ func (v *verifier) lives(context.Context) error {
 			continue
 		}
 		of := es[0].Of
-		if !begins(es[0]) {
+		if es[0].N > 1 || !es[0].Begins() {
 			v.bad(NoSeq, of, "live entry 1 does not begin it")
 		}
 		for i, e := range es {
 			if e.Of != of || e.N != uint32(i)+1 {
 				v.bad(NoSeq, of, "live entry %d is %s %d", i+1, e.Of, e.N)
 			}
-			if seals(e.Of, e.Event) {
+			if e.Seals() {
 				v.bad(NoSeq, of, "entry %d ends it, yet it lives", e.N)
 			}
 		}

@@ -134,10 +134,10 @@ func (c *Checker) entries(seq uint64, lines []byte, dense bool) error {
 
 // ends: a subject's first piece ends with what seals it.
 func (c *Checker) ends(seq uint64, first bool, es []call.Entry) {
-	if first && !begins(es[0]) {
+	if first && !es[0].Begins() {
 		c.add(seq, "its entry 1 does not begin it")
 	}
-	if last := es[len(es)-1]; first && !seals(c.id, last.Event) {
+	if last := es[len(es)-1]; first && !last.Seals() {
 		c.add(seq, "its last entry does not end it")
 	}
 }
@@ -150,36 +150,4 @@ func count(es []call.Entry) (n int) {
 		}
 	}
 	return n
-}
-
-// begins tells whether the entry can be the first of its subject. A verifier does not ask the store what it would take.
-func begins(e call.Entry) bool {
-	switch e.Event.(type) {
-	case call.Arrived:
-		return e.Of.Kind() == call.Call
-	case call.TakerChanged:
-		return e.Of.Kind() == call.Shift
-	case call.Acted:
-		return e.Of.Kind() == call.Act
-	case call.Scored, call.Queued, call.Offered, call.Rang, call.Answered, call.RoleSet, call.Heard, call.Left,
-		call.Restored, call.Ended, call.Classified:
-		return false
-	}
-	return false
-}
-
-// seals tells whether the event is the one that ends a subject of that kind.
-func seals(of call.ID, ev call.Event) bool {
-	switch ev := ev.(type) {
-	case call.Ended:
-		return of.Kind() == call.Call
-	case call.TakerChanged:
-		return of.Kind() == call.Shift && ev.State == call.Off
-	case call.Acted:
-		return of.Kind() == call.Act
-	case call.Arrived, call.Scored, call.Queued, call.Offered, call.Rang, call.Answered, call.RoleSet, call.Heard,
-		call.Left, call.Restored, call.Classified:
-		return false
-	}
-	return false
 }
